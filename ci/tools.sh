@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Build the pinned Go tools that are asked for (all without arguments) and print where they are, in the form of PATH:
+#
+#   export PATH="$(ci/tools.sh helm3 helm4 kubeconform):$PATH"
+#
+# ci/tools/*/go.mod pins the versions and go.sum the content. Binaries live outside of the repository, in a directory
+# named after the content of the module and the Go version: once built, a call compiles nothing and takes milliseconds.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/tools"
+
+cache="${SAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sage-migrate}/tools"
+declare -A charts=(
+    [helm3]=helm.sh/helm/v3/cmd/helm
+    [helm4]=helm.sh/helm/v4/cmd/helm
+    [ct]=github.com/helm/chart-testing/v3/ct
+    [kubeconform]=github.com/yannh/kubeconform/cmd/kubeconform
+)
+declare -A node=(
+    [kubectl]=k8s.io/kubernetes/cmd/kubectl
+    [kube-apiserver]=k8s.io/kubernetes/cmd/kube-apiserver
+    [kube-controller-manager]=k8s.io/kubernetes/cmd/kube-controller-manager
+    [kube-scheduler]=k8s.io/kubernetes/cmd/kube-scheduler
+    [kubelet]=k8s.io/kubernetes/cmd/kubelet
+    [kube-proxy]=k8s.io/kubernetes/cmd/kube-proxy
+    [etcd]=go.etcd.io/etcd/server/v3
+    [coredns]=./coredns
+    [pause]=./pause
+)
+
+# Binaries that do not know their version fail version checks (kubelet against API server, a chart's kubeVersion).
+version_flags() {
+    local helm kubernetes minor
+    case $1 in
+    charts)
+        for helm in helm.sh/helm/v3 helm.sh/helm/v4; do
+            echo "-X $helm/internal/version.version=$(go list -m -f '{{.Version}}' $helm)"
+        done
+        ;;
+    node)
+        kubernetes=$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
+        minor=${kubernetes#v1.}
+        for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+            echo "-X $package.gitVersion=$kubernetes -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*}"
+        done
+        ;;
+    esac
+}
+
+# provide MODULE NAME...: print MODULE's directory of binaries, with NAMEs in it.
+provide() (
+    module=$1 bin=$cache/$1-$({ find "$1" -type f | LC_ALL=C sort | xargs cat; go env GOVERSION; } | sha256sum | cut -c1-16)
+    declare -n packages=$module
+    shift
+    mkdir -p "$bin"
+    exec 9>"$bin/.lock"
+    flock 9 # two callers must not compile the same thing twice
+    cd "$module"
+    for name; do
+        [[ -x $bin/$name ]] && continue
+        echo "building $name" >&2
+        CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w $(version_flags "$module" | xargs)" \
+            -o "$bin/.$name" "${packages[$name]}" >&2
+        mv "$bin/.$name" "$bin/$name"
+    done
+    echo "$bin"
+)
+
+from_charts=() from_node=()
+(($#)) || set -- "${!charts[@]}" "${!node[@]}"
+for name; do
+    if [[ ${charts[$name]-} ]]; then
+        from_charts+=("$name")
+    elif [[ ${node[$name]-} ]]; then
+        from_node+=("$name")
+    else
+        echo "${0##*/}: no tool is called '$name'; there are: ${!charts[*]} ${!node[*]}" >&2
+        exit 2
+    fi
+done
+directories=()
+((${#from_charts[@]})) && directories+=("$(provide charts "${from_charts[@]}")")
+((${#from_node[@]})) && directories+=("$(provide node "${from_node[@]}")")
+(IFS=: && echo "${directories[*]}")
