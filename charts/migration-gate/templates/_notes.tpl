@@ -1,0 +1,19 @@
+{{/* Print what a person needs to know of the hook after an install; the same argument as migration-gate.hook. */}}
+{{- define "migration-gate.notes" -}}
+{{- if .gate.Values.enabled }}
+{{- $hook := include "migration-gate.resolve" . | fromYaml -}}
+Before each install and upgrade the Job {{ $hook.name }} migrates the database. When it fails, the release is
+aborted, Helm prints the log of the Job, and the pods of the release before go on serving. The failed Job stays
+until the next try, for you to read:
+
+  kubectl --namespace {{ $hook.namespace }} logs job/{{ $hook.name }}
+{{- if gt (int64 $hook.deadline) 240 }}
+
+The migration may take {{ int64 $hook.deadline }} seconds: give Helm more than its 300, in each command:
+
+  helm upgrade --timeout {{ add (int64 $hook.deadline) 60 }}s …
+{{- end }}
+{{- else -}}
+{{ include "migration-gate.valuesPath" .gate }}enabled is false: nothing migrated the database, and nothing checked that somebody did.
+{{- end }}
+{{- end }}

@@ -1,0 +1,87 @@
+{{/*
+Render the Job that migrates. It has no ttlSecondsAfterFinished: Helm 4 and Argo CD wait for ever for a hook that is
+collected before they saw its end. Nothing here may differ from one rendering to the next.
+*/}}
+{{- define "migration-gate.job" -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels:
+    {{- toYaml .labels | nindent 4 }}
+  annotations:
+    {{- $hook := include "migration-gate.hookAnnotations" . | fromYaml }}
+    {{- mergeOverwrite .annotations $hook (dict "helm.sh/hook-output-log-policy" "hook-failed") | toYaml | nindent 4 }}
+spec:
+  backoffLimit: 0
+  # 15 seconds after the pod's own deadline, because the Job's deletes the pod and its log (kubernetes/kubernetes#78644).
+  activeDeadlineSeconds: {{ add (int64 .deadline) 45 }}
+  # Never a second runner beside one that is still ending.
+  podReplacementPolicy: Failed
+  podFailurePolicy:
+    rules:
+      # The first match wins: an evicted runner also exits with a status, and is to be replaced.
+      - action: Ignore
+        onPodConditions:
+          - type: DisruptionTarget
+            status: "True"
+      - action: FailJob
+        onExitCodes:
+          containerName: migrate
+          operator: NotIn
+          values: [0]
+  template:
+    metadata:
+      labels:
+        {{- mergeOverwrite .podLabels .labels | toYaml | nindent 8 }}
+      {{- with .podAnnotations }}
+      annotations:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec:
+      restartPolicy: Never
+      activeDeadlineSeconds: {{ add (int64 .deadline) 30 }}
+      # Shorter than the 15 seconds that are left until the Job's deadline.
+      terminationGracePeriodSeconds: 10
+      serviceAccountName: {{ .serviceAccount.name }}
+      automountServiceAccountToken: false
+      enableServiceLinks: false
+      {{- with .imagePullSecrets }}
+      imagePullSecrets:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      securityContext:
+        {{- toYaml .podSecurityContext | nindent 8 }}
+      containers:
+        - name: migrate
+          image: {{ include "migration-gate.image" .image | quote }}
+          imagePullPolicy: {{ .image.pullPolicy | default "IfNotPresent" }}
+          command: [sage-migrate]
+          args:
+            {{- prepend .extraArgs "upgrade" | toYaml | nindent 12 }}
+          env:
+            {{- include "migration-gate.env" . | nindent 12 }}
+          {{- with .extraEnvFrom }}
+          envFrom:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          resources:
+            {{- toYaml .resources | nindent 12 }}
+          securityContext:
+            {{- toYaml .securityContext | nindent 12 }}
+          # The runner writes its result there. One that died before shows the end of its log instead.
+          terminationMessagePath: /dev/termination-log
+          terminationMessagePolicy: FallbackToLogsOnError
+          {{- with .extraVolumeMounts }}
+          volumeMounts:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+      {{- with .extraVolumes }}
+      volumes:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
+      {{- with include "migration-gate.scheduling" . }}
+        {{- . | nindent 6 }}
+      {{- end }}
+{{- end }}
