@@ -1,0 +1,131 @@
+"""The command line. The only place that ends the process."""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sage_migrate import __version__
+from sage_migrate.errors import GateError, UsageError
+from sage_migrate.interruption import Interruption, watch_signals
+from sage_migrate.logs import configure_logs
+from sage_migrate.report import Report, fail, finish
+from sage_migrate.settings import PREFIX, Settings, add_options, read_settings
+
+# Less than Kubernetes' default grace period of 30 s, so that the reason is still written.
+_ABANDON_SECONDS = 15
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = _parser().parse_args(argv)
+    configure_logs(arguments.log_format or os.environ.get(f"{PREFIX}LOG_FORMAT"))
+    report = Report(command=arguments.command)
+    settings: Settings | None = None
+    try:
+        settings = read_settings(arguments)
+        interruption = Interruption()
+        watch_signals(interruption)
+        interruption.subscribe(lambda: _abandon_later(report, interruption, settings))
+        status = _COMMANDS[arguments.command](arguments, settings, report, interruption)
+    except GateError as error:
+        if arguments.debug or (settings and settings.debug):
+            traceback.print_exc()
+        fail(report, error, termination_log=_termination_log(settings))
+        return error.exit_status
+    except Exception as error:  # noqa: BLE001  the last resort: a bug still gets its exit status and its log line
+        traceback.print_exc()
+        bug = GateError(
+            f"sage-migrate met a bug: {type(error).__name__}: {error}.",
+            remedy="Please report it with the traceback on stderr.",
+        )
+        fail(report, bug, termination_log=_termination_log(settings))
+        return bug.exit_status
+    return status
+
+
+def _upgrade(arguments: argparse.Namespace, settings: Settings, report: Report, interruption: Interruption) -> int:
+    from sage_migrate.upgrade import upgrade
+
+    upgrade(settings, arguments.revision, report, interruption)
+    finish(report, termination_log=settings.termination_log)
+    return 0
+
+
+def _wait(_arguments: argparse.Namespace, settings: Settings, report: Report, interruption: Interruption) -> int:
+    from sage_migrate.gate import Gate
+    from sage_migrate.session import connect_by_url
+    from sage_migrate.wait import wait_for_database
+
+    if settings.database_url is None:
+        msg = "No database is named."
+        raise UsageError(msg, remedy="Set SAGE_MIGRATE_DATABASE_URL, DATABASE_URL, DATABASE_URL_FILE or PGHOST.")
+    with Gate(settings, interruption) as gate:
+        gate.keep(
+            gate.call(wait_for_database(connect_by_url(settings), "sage-migrate wait", timeout=settings.wait_timeout))
+        )
+    report.outcome = "database ready"
+    finish(report, termination_log=settings.termination_log)
+    return 0
+
+
+def _status(arguments: argparse.Namespace, settings: Settings, _report: Report, interruption: Interruption) -> int:
+    from sage_migrate.status import read_status
+
+    status = read_status(settings, interruption)
+    print(json.dumps(status.as_dict()) if arguments.format == "json" else status.as_text())
+    return status.exit_status
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Report, Interruption], int]] = {
+    "upgrade": _upgrade,
+    "wait": _wait,
+    "status": _status,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sage-migrate", description="Take Alembic migrations to production without breaking the application."
+    )
+    parser.add_argument("--version", action="version", version=f"sage-migrate {__version__}")
+    parser.add_argument("-c", "--config", help=f"Alembic's configuration file [{PREFIX}CONFIG] (default: alembic.ini)")
+    parser.add_argument("-n", "--name", default="alembic", help="section of the configuration file")
+    parser.add_argument("-x", action="append", metavar="NAME=VALUE", help="argument for env.py, as in alembic -x")
+    parser.add_argument(
+        "--log-format", choices=("json", "console"), help=f"[{PREFIX}LOG_FORMAT] (default: console on a terminal)"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    upgrade = commands.add_parser("upgrade", help="wait, lock, apply what is pending, report")
+    upgrade.add_argument("revision", nargs="?", default="head", help="the target (default: head)")
+    commands.add_parser("wait", help="wait for the database alone")
+    status = commands.add_parser("status", help="where the database is: 0 at head or known ahead, 3 pending")
+    status.add_argument("--format", choices=("text", "json"), default="text")
+    for command in commands.choices.values():
+        add_options(command)
+    return parser
+
+
+def _abandon_later(report: Report, interruption: Interruption, settings: Settings | None) -> None:
+    """End the process when env.py does not come back from an interrupted run; the server then rolls back."""
+
+    def abandon() -> None:
+        assert interruption.error is not None
+        fail(report, interruption.error, termination_log=_termination_log(settings))
+        sys.stdout.flush()
+        os._exit(interruption.error.exit_status)
+
+    timer = threading.Timer(_ABANDON_SECONDS, abandon)
+    timer.daemon = True
+    timer.start()
+
+
+def _termination_log(settings: Settings | None) -> Path | None:
+    if settings is not None and settings.termination_log is not None:
+        return settings.termination_log
+    given = os.environ.get(f"{PREFIX}TERMINATION_LOG")
+    return Path(given) if given else None

@@ -1,0 +1,176 @@
+"""The gate's own side of a run: its sessions, its deadline, and the way to stop the migration."""
+
+import asyncio
+import concurrent.futures
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from sage_migrate.durations import format_duration
+from sage_migrate.errors import ConnectionLostError, DeadlineExceededError, GateError
+from sage_migrate.interruption import Interruption
+from sage_migrate.logs import log
+from sage_migrate.session import ControlThread, Session, quote_literal
+from sage_migrate.settings import Settings
+from sage_migrate.stall_guard import StallGuard
+
+T = TypeVar("T")
+
+_CANCEL_AGAIN_SECONDS = 0.2
+_TERMINATE_AFTER_SECONDS = 3.0
+
+
+@dataclass(kw_only=True)
+class MigrationBackend:
+    """The server process that runs the migration, as the gate's other session knows it."""
+
+    pid: int
+    backend_start: str
+    statement: str = ""
+    started: float = 0.0
+    running: bool = False
+    committing: bool = False
+
+
+class Gate:
+    """Own the lock's session and the watching one, and stop the migration when the run is interrupted."""
+
+    def __init__(self, settings: Settings, interruption: Interruption) -> None:
+        """Start the clock of the deadline."""
+        self.settings = settings
+        self.interruption = interruption
+        self.guard = StallGuard(self)
+        self.watch: Session | None = None
+        self.backend: MigrationBackend | None = None
+        self.lock_pid = 0
+        self.lock_token = 0
+        self._lock: Session | None = None
+        self._sessions: list[Session] = []
+        self._deadline = time.monotonic() + settings.deadline
+        self._deadline_error: Callable[[], GateError] | None = None
+        self._control = ControlThread()
+        self._watching: concurrent.futures.Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        """Start the control thread and the deadline's timer."""
+        self._control.__enter__()
+        self._unsubscribe = self.interruption.subscribe(lambda: self.start(self._stop_migration()))
+        self.start(self._pass_deadline())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the sessions, which releases the advisory lock, and end the thread."""
+        self._unsubscribe()
+        self.release_backend()
+        for session in self._sessions:
+            self._control.call(session.close())
+        self._control.__exit__(kind, error, trace)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the lock is held."""
+        return self._lock is not None
+
+    def remaining(self) -> float:
+        """Return the seconds left until the deadline, never negative."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def keep(self, session: Session) -> Session:
+        """Close ``session`` at the end of the run."""
+        self._sessions.append(session)
+        return session
+
+    def open(self, lock: Session, watch: Session, *, lock_pid: int, lock_token: int) -> None:
+        """Note the sessions, now that the lock is held."""
+        self._lock, self.watch = lock, watch
+        self.lock_pid, self.lock_token = lock_pid, lock_token
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` on the control loop, unless the run is interrupted.
+
+        Raises:
+            GateError: the interruption's.
+        """
+        future = asyncio.run_coroutine_threadsafe(work, self._control.loop)
+        unsubscribe = self.interruption.subscribe(future.cancel)
+        try:
+            return future.result()
+        except (concurrent.futures.CancelledError, asyncio.CancelledError):
+            self.interruption.check()
+            raise
+        finally:
+            unsubscribe()
+
+    def start(self, work: Coroutine[Any, Any, None]) -> concurrent.futures.Future[None]:
+        """Let ``work`` run on the control loop beside the migration."""
+        return asyncio.run_coroutine_threadsafe(work, self._control.loop)
+
+    def check_lock(self) -> None:
+        """Raise when the lock's session died: then another runner may be at work already.
+
+        Raises:
+            ConnectionLostError: nothing more may be applied by this run.
+        """
+        self.interruption.check()
+        assert self._lock is not None
+        try:
+            self.call(self._lock.fetch("SELECT 1"))
+        except GateError:
+            raise
+        except Exception as error:
+            msg = "The session that holds the runner's lock broke, so another runner may be at work."
+            raise ConnectionLostError(msg, remedy="Run it again: it goes on where the version table stands.") from error
+
+    def watch_backend(self, backend: MigrationBackend) -> None:
+        """Guard ``backend`` until `release_backend`."""
+        assert self.watch is not None
+        self.release_backend()
+        self.backend = backend
+        self._watching = self.start(self.guard.watch(self.watch, backend))
+
+    def release_backend(self) -> None:
+        """Let go of the migration's backend: its connection is env.py's to close, and its pid may be reused."""
+        self.backend = None
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+
+    def expect_deadline_error(self, make: Callable[[], GateError] | None) -> None:
+        """Say what the run is waiting for, so that the deadline is reported as that; None for nothing special."""
+        self._deadline_error = make
+
+    async def _pass_deadline(self) -> None:
+        await asyncio.sleep(self.remaining())
+        if self._deadline_error is not None:
+            self.interruption.request(self._deadline_error())
+            return
+        self.interruption.request(
+            DeadlineExceededError(
+                f"The run did not end within its deadline of {format_duration(self.settings.deadline)}.",
+                remedy="See in the events above what it spent its time on; lengthen --deadline (Helm: migration.deadline, "
+                "with helm's own --timeout above it) if that is how long it takes.",
+            )
+        )
+
+    async def _stop_migration(self) -> None:
+        """Cancel the migration's statement until the run has let go of it; end its session when that does not help.
+
+        A cancel that meets an idle session does nothing. Once COMMIT was sent it is let be.
+        """
+        started = time.monotonic()
+        while (backend := self.backend) is not None and self.watch is not None:
+            if not backend.committing:
+                late = time.monotonic() - started > _TERMINATE_AFTER_SECONDS
+                function = "pg_terminate_backend" if late else "pg_cancel_backend"
+                log.info("migration_cancelled", function=function, pid=backend.pid)
+                same = quote_literal(backend.backend_start)
+                # Without pg_read_all_stats the start of another role's session reads as NULL.
+                await self.watch.fetch(
+                    f"SELECT {function}(pid) FROM pg_stat_activity WHERE pid = {backend.pid}"  # noqa: S608  an integer
+                    f" AND coalesce(backend_start::text, {same}) = {same}"
+                )
+            await asyncio.sleep(_CANCEL_AGAIN_SECONDS)

@@ -1,0 +1,77 @@
+"""Structured logs: one JSON object a line on stdout, or coloured lines for a person on a terminal."""
+
+import logging
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+log: Any = structlog.get_logger("sage_migrate")
+
+
+def configure_logs(log_format: str | None) -> None:
+    """Send events to stdout as ``json`` or for the ``console``; None decides by whether it is a terminal."""
+    as_json = log_format == "json" or (log_format is None and not sys.stdout.isatty())
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _put_event_first,
+            _renderer(as_json=as_json),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=False,
+    )
+
+
+def adopt_standard_logging() -> None:
+    """Give the handlers that env.py installed our format, so that the pod's log stays one JSON object a line.
+
+    env.py usually calls ``logging.config.fileConfig``; which loggers speak, and how loud, stays its choice.
+    """
+    renderer = structlog.get_config()["processors"][-1]
+    if not isinstance(renderer, structlog.processors.JSONRenderer):
+        return
+    formatter = _JSONFormatter(renderer)
+    loggers = [
+        logging.root,
+        *(each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)),
+    ]
+    for logger in loggers:
+        for handler in logger.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.setFormatter(formatter)
+
+
+class _JSONFormatter(logging.Formatter):
+    """Render a record of the standard library as an event."""
+
+    def __init__(self, renderer: structlog.processors.JSONRenderer) -> None:
+        super().__init__()
+        self._renderer = renderer
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line; a traceback becomes a field of it."""
+        event = {
+            "event": "log",
+            "logger": record.name,
+            "message": record.getMessage(),
+            "level": record.levelname.lower(),
+        }
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", event)
+        return str(self._renderer(None, "", stamped))
+
+
+def _put_event_first(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Put what a person looks for at the start of the line."""
+    first: dict[str, Any] = {key: event.pop(key) for key in ("timestamp", "level", "event", "message") if key in event}
+    return first | dict(event)
+
+
+def _renderer(*, as_json: bool) -> Any:
+    if as_json:
+        return structlog.processors.JSONRenderer(default=str)
+    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())

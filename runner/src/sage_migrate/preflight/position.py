@@ -1,0 +1,104 @@
+"""Where the database stands in the project's history: behind, at, or ahead of it; and may this run go on."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from sage_migrate.errors import DatabaseAheadError
+from sage_migrate.lineage import Known, Lineage, parse_lineage
+from sage_migrate.logs import log
+from sage_migrate.project import Project
+from sage_migrate.session import quote_identifier
+from sage_migrate.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """What the version table says, and what the lineage beside it says."""
+
+    table: str
+    """Qualified and quoted, as any session of this database can name it."""
+    current: tuple[str, ...]
+    lineage: Lineage
+    lineage_is_stale: bool
+    may_comment: bool
+    ahead: bool = False
+
+    def moved_to(self, heads: Iterable[str]) -> "Position":
+        """Return the position after a revision was applied."""
+        return replace(self, current=tuple(sorted(heads)))
+
+    def recorded(self, lineage: Lineage) -> "Position":
+        """Return the position with the lineage written."""
+        return replace(self, lineage=lineage, lineage_is_stale=False)
+
+
+def check_position(
+    project: Project,
+    settings: Settings,
+    heads: tuple[str, ...],
+    context: MigrationContext,
+    destination: str,
+    known: Callable[[], Mapping[str, Known]],
+) -> Position:
+    """Return where the database stands, read on env.py's own connection.
+
+    Raises:
+        DatabaseAheadError: it is at a revision that this image lacks, and that may not be accepted.
+    """
+    position = read_position(heads, context, known)
+    unknown = sorted(set(heads) - set(project.scripts))
+    if not unknown:
+        return position
+    required = project.resolve(destination) or project.heads
+    facts = {"current": heads, "required": required}
+    names = ", ".join(unknown)
+    problem = position.lineage.why_not_ahead(heads, required)
+    accepted = settings.if_ahead == "accept" or (settings.if_ahead == "known" and problem is None)
+    if not accepted:
+        msg = f"The database is at {names}, which this image does not contain" + (f": {problem}." if problem else ".")
+        raise DatabaseAheadError(
+            msg,
+            remedy=f"Deploy an image that contains {names}, or restore the database that goes with this one. Once, with a reason: "
+            "--if-ahead accept (SAGE_MIGRATE_IF_AHEAD, Helm: migration.ifAhead) leaves the database as it is.",
+            facts=facts,
+        )
+    log.warning(
+        "database_ahead",
+        message=f"The database is at {names}, ahead of this image's {', '.join(required)}. Nothing is done.",
+        accepted_because=settings.if_ahead
+        if problem
+        else "the recorded lineage shows that this image's head is its ancestor",
+        reason=settings.reason,
+        **facts,
+    )
+    return replace(position, ahead=True)
+
+
+def read_position(
+    heads: tuple[str, ...], context: MigrationContext, known: Callable[[], Mapping[str, Known]]
+) -> Position:
+    """Read the version table's real name, its comment and whether the current role may write one."""
+    assert context.connection is not None
+    name = quote_identifier(context.version_table)
+    if context.version_table_schema:
+        name = f"{quote_identifier(context.version_table_schema)}.{name}"
+    row = context.connection.execute(
+        text(
+            "SELECT quote_ident(space.nspname) || '.' || quote_ident(class.relname), obj_description(class.oid, 'pg_class'),"
+            " pg_has_role(current_user, class.relowner, 'USAGE') FROM pg_class AS class"
+            " JOIN pg_namespace AS space ON space.oid = class.relnamespace WHERE class.oid = to_regclass(:name)"
+        ),
+        {"name": name},
+    ).one_or_none()
+    table, comment, may_comment = row or (name, None, False)
+    lineage = parse_lineage(comment)
+    return Position(
+        table=table,
+        current=tuple(sorted(heads)),
+        lineage=lineage,
+        lineage_is_stale=lineage.merge(known()).revisions != lineage.revisions,
+        may_comment=bool(may_comment),
+    )

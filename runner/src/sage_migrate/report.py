@@ -1,0 +1,116 @@
+"""What a run did, for the log's last line, the termination message and the person who reads them."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from sage_migrate.errors import GateError
+from sage_migrate.logs import log
+
+_TERMINATION_LOG = Path("/dev/termination-log")
+# The kubelet keeps 4096 bytes of it: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+_TERMINATION_BYTES = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevisionResult:
+    """One applied revision."""
+
+    revision: str
+    duration_seconds: float
+    tries: int
+
+
+@dataclass(kw_only=True)
+class Report:
+    """The account of one run, filled in as it goes."""
+
+    command: str
+    started: float = field(default_factory=time.monotonic)
+    target: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    applied: list[RevisionResult] = field(default_factory=list)
+    pending: tuple[str, ...] = ()
+    revision: str | None = None
+    """The revision at work, or the one that failed."""
+    partly_committed: bool = False
+    """Whether the failed revision had already committed a part of itself (autocommit_block, commit())."""
+    outcome: str = "nothing to do"
+
+    def effect(self) -> str:
+        """Return what this run left behind, in one or two sentences."""
+        names = ", ".join(each.revision for each in self.applied)
+        done = f"Applied by this run, and staying: {names}." if names else "Nothing was applied by this run."
+        if self.revision is None:
+            return done
+        if self.partly_committed:
+            return f"{done} {self.revision} committed a part of its work before it failed (an autocommit block, or a commit of its own)."
+        return f"{done} {self.revision} was rolled back whole."
+
+
+def finish(report: Report, *, termination_log: Path | None) -> None:
+    """Log the end of a run that reached its target."""
+    seconds = round(time.monotonic() - report.started, 3)
+    log.info(
+        "finished",
+        command=report.command,
+        outcome=report.outcome,
+        exit_status=0,
+        target=report.target,
+        applied=[asdict(each) for each in report.applied],
+        duration_seconds=seconds,
+    )
+    _write_termination_message(
+        {"status": 0, "reason": report.outcome, "revision": next(iter(report.target), None)}, termination_log
+    )
+
+
+def fail(report: Report, error: GateError, *, termination_log: Path | None) -> None:
+    """Log the end of a run that did not: what happened, its effect, what to do."""
+    effect = report.effect()
+    facts = {name: value for name, value in error.facts.items() if name not in ("revision", "reason")}
+    revision = error.facts.get("revision") or report.revision
+    log.error(
+        "failed",
+        message=" ".join(part for part in (error.what, effect, error.remedy) if part),
+        command=report.command,
+        exit_status=error.exit_status,
+        reason=error.summary,
+        revision=revision,
+        applied=[each.revision for each in report.applied],
+        pending=report.pending,
+        retryable=error.retryable,
+        duration_seconds=round(time.monotonic() - report.started, 3),
+        **facts,
+    )
+    message = {
+        "status": error.exit_status,
+        "revision": revision,
+        "sqlstate": facts.get("sqlstate"),
+        "reason": f"{error.what} {effect}",
+        "remedy": error.remedy,
+    }
+    _write_termination_message(message, termination_log)
+
+
+def revisions_to_apply(plan: Sequence[str], applied: Sequence[RevisionResult]) -> tuple[str, ...]:
+    """Return the part of ``plan`` that was not applied."""
+    done = {each.revision for each in applied}
+    return tuple(revision for revision in plan if revision not in done)
+
+
+def _write_termination_message(message: dict[str, object], path: Path | None) -> None:
+    if path is None and not _TERMINATION_LOG.exists():
+        return
+    line = json.dumps(message, default=str)
+    if len(line.encode()) > _TERMINATION_BYTES:
+        line = json.dumps(
+            {**message, "reason": str(message["reason"])[:1500], "remedy": str(message.get("remedy", ""))[:500]},
+            default=str,
+        )
+    try:
+        (path or _TERMINATION_LOG).write_text(line + "\n", encoding="utf-8")
+    except OSError as error:
+        log.warning("termination_log_not_written", path=str(path or _TERMINATION_LOG), reason=str(error))

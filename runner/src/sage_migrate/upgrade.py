@@ -1,0 +1,76 @@
+"""The gate on one screen: wait, preflight, lock, apply, verify, report."""
+
+from sage_migrate.advisory_lock import acquire_lock
+from sage_migrate.apply import MigrationRun
+from sage_migrate.errors import EndedShortError, RunnerLockTimeoutError
+from sage_migrate.gate import Gate
+from sage_migrate.interruption import Interruption
+from sage_migrate.logs import log
+from sage_migrate.preflight.position import Position
+from sage_migrate.preflight.server import check_pooler, check_server
+from sage_migrate.project import load_project, offer_url
+from sage_migrate.report import Report
+from sage_migrate.session import Connect, connect_by_url
+from sage_migrate.settings import Settings
+from sage_migrate.wait import wait_for_database
+
+
+def upgrade(settings: Settings, target: str, report: Report, interruption: Interruption) -> None:
+    """Bring the database to ``target``, or leave every revision whole and say why it stops.
+
+    Raises:
+        GateError: one for each way to end short of the target; ``report`` then says what was applied.
+    """
+    project = load_project(settings)
+    report.target = project.resolve(target)
+    offer_url(settings, project)
+    with Gate(settings, interruption) as gate:
+        if settings.database_url is not None:
+            open_gate(gate, connect_by_url(settings))
+        run = MigrationRun(gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection)))
+        position = run.apply()
+        verify(gate, position)
+    report.outcome = "applied" if report.applied else "database ahead" if position.ahead else "nothing to do"
+
+
+def open_gate(gate: Gate, connect: Connect) -> None:
+    """Wait for the database, check the server, and take the runner's lock."""
+    timeout = min(gate.settings.wait_timeout, gate.remaining())
+    lock = gate.call(wait_for_database(connect, "sage-migrate lock", timeout=timeout))
+    gate.keep(lock)
+    watch = gate.call(wait_for_database(connect, "sage-migrate watch", timeout=timeout))
+    gate.keep(watch)
+    gate.call(check_server(lock))
+    gate.call(check_pooler(lock, watch))
+    gate.expect_deadline_error(
+        lambda: RunnerLockTimeoutError("Another runner held the migration lock until the deadline.")
+    )
+    pid, token = gate.call(acquire_lock(lock))
+    gate.expect_deadline_error(None)
+    gate.open(lock, watch, lock_pid=pid, lock_token=token)
+
+
+def connect_like(connection: object) -> Connect:
+    """Return how to open a session as env.py's own engine does."""
+    from sage_migrate.engine_session import connect_by_engine
+
+    return connect_by_engine(connection.engine)  # type: ignore[attr-defined]
+
+
+def verify(gate: Gate, position: Position) -> None:
+    """Compare the version table, read on the gate's own session, with what the run's transactions wrote.
+
+    Raises:
+        EndedShortError: they differ, so something that was reported as applied is not there.
+    """
+    assert gate.watch is not None
+    rows = gate.call(gate.watch.fetch(f"SELECT version_num FROM {position.table} ORDER BY version_num"))  # noqa: S608  quoted
+    found = tuple(row["version_num"] for row in rows)
+    if found != position.current:
+        msg = f"The version table holds {', '.join(found) or 'nothing'}, and this run's target was {', '.join(position.current) or 'nothing'}."
+        raise EndedShortError(
+            msg,
+            remedy="env.py swallowed an error or rolled the transaction back: let it re-raise, and commit.",
+            facts={"found": found, "expected": position.current},
+        )
+    log.info("verified", current=found)
