@@ -14,6 +14,7 @@ declare -A charts=(
     [helm4]=helm.sh/helm/v4/cmd/helm
     [ct]=github.com/helm/chart-testing/v3/ct
     [kubeconform]=github.com/yannh/kubeconform/cmd/kubeconform
+    [helm-docs]=github.com/norwoodj/helm-docs/cmd/helm-docs
 )
 declare -A node=(
     [kubectl]=k8s.io/kubernetes/cmd/kubectl
@@ -34,6 +35,11 @@ version_flags() {
     charts)
         for helm in helm.sh/helm/v3 helm.sh/helm/v4; do
             echo "-X $helm/internal/version.version=$(go list -m -f '{{.Version}}' $helm)"
+        done
+        # Helm 3 takes itself for one of Kubernetes 1.20 otherwise, and `helm template` refuses our charts.
+        minor=$(go list -m -f '{{.Version}}' k8s.io/client-go | cut -d. -f2)
+        for package in helm.sh/helm/v3/pkg/chartutil helm.sh/helm/v3/pkg/lint/rules; do
+            echo "-X $package.k8sVersionMajor=1 -X $package.k8sVersionMinor=$minor"
         done
         ;;
     node)
