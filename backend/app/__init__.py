@@ -1,0 +1,1 @@
+"""The sample service: conversations of organizations, over HTTP."""

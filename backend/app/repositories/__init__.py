@@ -1,0 +1,1 @@
+"""Repositories: the one place where statements are written; none of them commits."""
