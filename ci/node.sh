@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A Kubernetes node from upstream's own binaries, for machines without a Docker engine: ci/node.sh up|down (Linux, root).
+# A Kubernetes node from upstream's own binaries, for machines without a Docker engine: ci/node.sh up | down |
+# exec COMMAND... (Linux, root).
 #
 # Everything runs in network, mount, PID and IPC namespaces of its own: no port is opened outside, what the node writes
 # (etcd, images, volumes, PostgreSQL's data) is on file systems in memory that only it sees, and when the first process
@@ -9,8 +10,8 @@
 #   pid          of the process that holds the namespaces
 #   log/         one file a component
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
 
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SAGE_NODE="${SAGE_NODE:-${SAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sage-migrate}/node}"
 export KUBECONFIG=$SAGE_NODE/kubeconfig
 address=10.123.0.1 pods=10.124.0.0/24 services=10.125.0.0/16
@@ -25,13 +26,13 @@ up() {
         echo "A node without Docker needs Linux and root. Start Docker, or name a cluster with SAGE_E2E_KUBECONFIG." >&2
         exit 1
     fi
-    ./debian.sh containerd runc containernetworking-plugins iptables conntrack socat ethtool iproute2 util-linux
-    PATH=$(./tools.sh kubectl kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy etcd coredns pause):$PATH
+    "$here/debian.sh" containerd runc containernetworking-plugins iptables conntrack socat ethtool iproute2 util-linux
+    PATH=$("$here/tools.sh" kubectl kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy etcd coredns pause):$PATH
     down
     mkdir -p "$SAGE_NODE/log"
     # --kill-child: the node ends with the unshare process, whatever ends that one.
     setsid unshare --net --mount --pid --ipc --mount-proc --fork --kill-child \
-        "$PWD/node.sh" inside </dev/null &>"$SAGE_NODE/log/node.log" &
+        "$here/node.sh" inside </dev/null &>"$SAGE_NODE/log/node.log" &
     echo $! >"$SAGE_NODE/pid"
     wait_for "the node" 90 is_up
 }
@@ -46,6 +47,13 @@ down() {
     rm -rf "$SAGE_NODE"
     # The cgroups of the pods are the one thing that no namespace owns.
     find /sys/fs/cgroup -depth -type d -path '*/sage-node*' -exec rmdir {} + 2>/dev/null || true
+}
+
+# Run a command as a process of the node: in all of its namespaces, to end with it.
+exec_inside() {
+    local init
+    init=$(<"/proc/$(<"$SAGE_NODE/pid")/task/$(<"$SAGE_NODE/pid")/children")
+    exec nsenter --target "${init% }" --net --mount --pid --ipc "$@"
 }
 
 # wait_for WHAT SECONDS COMMAND...: poll until COMMAND succeeds.
@@ -204,5 +212,6 @@ inside() {
 
 case ${1-} in
 up | down | inside) "$1" ;;
-*) echo "usage: ${0##*/} up|down" >&2 && exit 2 ;;
+exec) shift && exec_inside "$@" ;;
+*) echo "usage: ${0##*/} up | down | exec COMMAND..." >&2 && exit 2 ;;
 esac

@@ -13,6 +13,7 @@ declare -A charts=(
     [helm3]=helm.sh/helm/v3/cmd/helm
     [helm4]=helm.sh/helm/v4/cmd/helm
     [ct]=github.com/helm/chart-testing/v3/ct
+    [kind]=sigs.k8s.io/kind
     [kubeconform]=github.com/yannh/kubeconform/cmd/kubeconform
     [helm-docs]=github.com/norwoodj/helm-docs/cmd/helm-docs
 )

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# The PostgreSQL server that tests use from inside and outside of the cluster (superuser and password: postgres):
+#
+#   ci/database.sh start            makes it at first use
+#   ci/database.sh stop [MODE]      pg_ctl's mode, fast if none is given; the data stays
+#   ci/database.sh where            prints two lines, HOST PORT: for pods, and for what ci/cluster.sh runs
+#
+# On the local node it is a process beside the cluster, as an external database is to a chart: of the version whose
+# directory of programs SAGE_E2E_POSTGRES_BIN names, else Debian's. Elsewhere it is a pod, SAGE_E2E_POSTGRES_IMAGE.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+kubectl() {
+    "$here/cluster.sh" run kubectl "$@"
+}
+
+# Runs as PostgreSQL's user where the server is; nothing but this function is there.
+control() {
+    local data=/var/tmp/database action=$1
+    cd /
+    if [[ $action == start && ! -d $data ]]; then
+        initdb --pgdata=$data --username=postgres --pwfile=<(echo postgres) --auth=scram-sha-256 --encoding=UTF8 \
+            --locale=C.UTF-8 --no-sync >/dev/null
+        echo "host all all all scram-sha-256" >>$data/pg_hba.conf
+        # The data ends with the tests: fsync would only make them slow.
+        printf '%s\n' "listen_addresses = '*'" "unix_socket_directories = '$data'" "max_connections = 200" \
+            "fsync = off" "log_lock_waits = on" >>$data/postgresql.conf
+    fi
+    case $action in
+    start) pg_ctl status --pgdata=$data >/dev/null || pg_ctl start --pgdata=$data --wait --silent --log=$data/log ;;
+    stop) pg_ctl stop --pgdata=$data --mode="${2-fast}" --wait --silent ;;
+    esac
+}
+
+on_the_node() {
+    local bin=${SAGE_E2E_POSTGRES_BIN-}
+    if [[ ! $bin ]]; then
+        if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then "$here/debian.sh" postgresql; fi
+        bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort --version-sort | tail -n 1)
+    fi
+    # PostgreSQL refuses to be root; the capability lets it read programs that lie below a private home directory.
+    "$here/node.sh" exec setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=+dac_read_search \
+        --ambient-caps=+dac_read_search env PATH="$bin:$PATH" "$@"
+}
+
+in_a_pod() {
+    if ! kubectl get pod database &>/dev/null; then
+        # The server is no process 1, so that it can stop and start while pod and address stay.
+        kubectl apply --filename - >&2 <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: database, labels: {app: database}}
+spec:
+  securityContext: {runAsUser: 999}
+  containers: [{name: postgres, image: "${SAGE_E2E_POSTGRES_IMAGE:-postgres:17}", command: [sleep, infinity]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: database}
+spec: {type: NodePort, selector: {app: database}, ports: [{port: 5432}]}
+YAML
+        kubectl wait pod/database --for=condition=Ready --timeout=180s >&2
+    fi
+    kubectl exec database -- "$@"
+}
+
+where() {
+    local node
+    node=$(kubectl get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
+    if [[ $kind_of == node ]]; then
+        printf '%s 5432\n' "$node" "$node"
+    else
+        echo "database.default.svc 5432"
+        echo "$node $(kubectl get service database --output 'jsonpath={.spec.ports[0].nodePort}')"
+    fi
+}
+
+kind_of=$("$here/cluster.sh" kind-of)
+case ${1-} in
+start | stop)
+    at=in_a_pod
+    [[ $kind_of == node ]] && at=on_the_node
+    "$at" bash -euo pipefail -c "$(declare -f control) && control \"\$@\"" control "$@"
+    ;;
+where) where ;;
+*) sed -n '4,6p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+esac
