@@ -23,7 +23,9 @@ _ABANDON_SECONDS = 15
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = _parser().parse_args(argv)
-    configure_logs(arguments.log_format or os.environ.get(f"{PREFIX}LOG_FORMAT"))
+    log_format = arguments.log_format or os.environ.get(f"{PREFIX}LOG_FORMAT")
+    # What `status` prints is its answer; its events must not stand in it.
+    configure_logs(log_format, stream=sys.stderr if arguments.command == "status" else sys.stdout)
     report = Report(command=arguments.command)
     settings: Settings | None = None
     try:
@@ -51,6 +53,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _upgrade(arguments: argparse.Namespace, settings: Settings, report: Report, interruption: Interruption) -> int:
     from sage_migrate.upgrade import upgrade
 
+    if getattr(arguments, "dry_run", False):
+        from sage_migrate.status import dry_run
+
+        return 0 if dry_run(settings, interruption, arguments.revision).state != "unknown" else 21
     upgrade(settings, arguments.revision, report, interruption)
     finish(report, termination_log=settings.termination_log)
     return 0
@@ -66,7 +72,9 @@ def _wait(_arguments: argparse.Namespace, settings: Settings, report: Report, in
         raise UsageError(msg, remedy="Set SAGE_MIGRATE_DATABASE_URL, DATABASE_URL, DATABASE_URL_FILE or PGHOST.")
     with Gate(settings, interruption) as gate:
         gate.keep(
-            gate.call(wait_for_database(connect_by_url(settings), "sage-migrate wait", timeout=settings.wait_timeout))
+            gate.call(
+                wait_for_database(connect_by_url(settings), "sage-migrate wait", wait_timeout=settings.wait_timeout)
+            )
         )
     report.outcome = "database ready"
     finish(report, termination_log=settings.termination_log)
@@ -77,12 +85,13 @@ def _status(arguments: argparse.Namespace, settings: Settings, _report: Report, 
     from sage_migrate.status import read_status
 
     status = read_status(settings, interruption)
-    print(json.dumps(status.as_dict()) if arguments.format == "json" else status.as_text())
+    sys.stdout.write(f"{json.dumps(status.as_dict()) if arguments.format == 'json' else status.as_text()}\n")
     return status.exit_status
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Report, Interruption], int]] = {
     "upgrade": _upgrade,
+    "downgrade": _upgrade,
     "wait": _wait,
     "status": _status,
 }
@@ -102,6 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     upgrade = commands.add_parser("upgrade", help="wait, lock, apply what is pending, report")
     upgrade.add_argument("revision", nargs="?", default="head", help="the target (default: head)")
+    upgrade.add_argument("--dry-run", action="store_true", help="print the plan and its SQL, change nothing")
+    downgrade = commands.add_parser(
+        "downgrade", help="revert one by one, under lock and guard; for a person, never a chart"
+    )
+    downgrade.add_argument("revision", help="the target: a revision, -1, or base")
     commands.add_parser("wait", help="wait for the database alone")
     status = commands.add_parser("status", help="where the database is: 0 at head or known ahead, 3 pending")
     status.add_argument("--format", choices=("text", "json"), default="text")

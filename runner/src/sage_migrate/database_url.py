@@ -68,9 +68,8 @@ class DatabaseURL:
             "dsn": f"postgresql://{self.hosts}/?{urlencode(kept)}",
             "server_settings": settings,
         }
-        for name, value in (("user", self.user), ("password", self.password), ("database", self.database)):
-            if value:
-                arguments[name] = value
+        named = {"user": self.user, "password": self.password, "database": self.database}
+        arguments |= {name: value for name, value in named.items() if value}
         if "target_session_attrs" in query:
             arguments["target_session_attrs"] = query["target_session_attrs"]
         return arguments

@@ -5,6 +5,7 @@ engine's own pool is left alone: https://docs.sqlalchemy.org/en/21/core/pooling.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -34,10 +35,8 @@ class DBAPISession:
 
     async def close(self) -> None:
         """Close the connection itself, not only hand it back."""
-        try:
+        with contextlib.suppress(Exception):  # whatever the driver says of a broken connection, it is gone
             await self._spawn(self._connection.invalidate)
-        except Exception:  # noqa: BLE001, S110  whatever the driver says of a broken connection, it is gone
-            pass
 
     def _fetch(self, sql: str) -> list[Row]:
         cursor = self._connection.cursor()

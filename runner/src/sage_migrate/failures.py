@@ -23,13 +23,14 @@ from sage_migrate.errors import (
     StatementTimeoutError,
 )
 from sage_migrate.redact import redact, shorten_sql
-from sage_migrate.wait import can_heal, refusal
+from sage_migrate.wait import can_heal, refusal, unreachable
 
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK_DETECTED = "40P01"
 RETRYABLE = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED})
 _QUERY_CANCELED = "57014"
 _TERMINATED = frozenset({"57P01", "57P02", "57P05"})
+_CONNECTING = frozenset({"08", "28", "3D", "53", "57"})
 _READ_ONLY = "25006"
 _ADVICE = {
     "42501": "Give the migration a role that owns the objects (--role, or a secret of its own: Helm migration.database).",
@@ -81,12 +82,8 @@ def explain(error: BaseException, at: Circumstances) -> GateError:
         if isinstance(each, GateError):
             return each
     sqlstate = sqlstate_of(error)
-    if not at.connected and (
-        sqlstate is not None or any(isinstance(each, OSError) and can_heal(each) for each in chain(error))
-    ):
-        return refusal(
-            next(each for each in chain(error) if getattr(each, "sqlstate", None) or isinstance(each, OSError))
-        )
+    if not at.connected and (connecting := _connection_error(error)) is not None:
+        return unreachable(connecting) if can_heal(connecting) else refusal(connecting)
     if sqlstate is not None:
         return _by_sqlstate(sqlstate, error, at)
     if _is_disconnect(error):
@@ -111,7 +108,9 @@ def server_message(error: BaseException) -> str:
     return redact(str(getattr(error, "orig", error)).partition("\n")[0])
 
 
-def _by_sqlstate(sqlstate: str, error: BaseException, at: Circumstances) -> GateError:
+def _by_sqlstate(  # noqa: PLR0911  a table of codes
+    sqlstate: str, error: BaseException, at: Circumstances
+) -> GateError:
     message = server_message(error)
     statement = shorten_sql(at.statement, literals=at.show_literals)
     facts = {"sqlstate": sqlstate, "revision": at.revision, "statement": statement, "server_message": message}
@@ -167,6 +166,19 @@ def _lost(at: Circumstances) -> ConnectionLostError:
         remedy="See whether the server restarted or failed over; then run it again: it goes on where the version table stands.",
         facts={"revision": at.revision, "statement": shorten_sql(at.statement, literals=at.show_literals)},
     )
+
+
+def _connection_error(error: BaseException) -> BaseException | None:
+    """Return what the driver said while env.py connected, or None when it was something else."""
+    for each in chain(error):
+        sqlstate = getattr(each, "sqlstate", None) or getattr(each, "pgcode", None)
+        # libpq's own errors of connecting carry no SQLSTATE.
+        nameless = (
+            type(each).__name__ == "OperationalError" and type(each).__module__.startswith("psycopg") and not sqlstate
+        )
+        if nameless or isinstance(each, OSError) or (sqlstate or "")[:2] in _CONNECTING:
+            return each
+    return None
 
 
 def _is_disconnect(error: BaseException) -> bool:

@@ -8,8 +8,26 @@ from functools import cached_property
 from sage_migrate.session import Row, Session
 
 # https://www.postgresql.org/docs/current/explicit-locking.html#TABLE-LOCK-COMPATIBILITY
-_MODES = ("AccessShare", "RowShare", "RowExclusive", "ShareUpdateExclusive", "Share", "ShareRowExclusive", "Exclusive", "AccessExclusive")  # fmt: skip
-_FIRST_CONFLICT = {"AccessShare": 7, "RowShare": 6, "RowExclusive": 4, "ShareUpdateExclusive": 3, "ShareRowExclusive": 2, "Exclusive": 1, "AccessExclusive": 0}  # fmt: skip
+_MODES = (
+    "AccessShare",
+    "RowShare",
+    "RowExclusive",
+    "ShareUpdateExclusive",
+    "Share",
+    "ShareRowExclusive",
+    "Exclusive",
+    "AccessExclusive",
+)
+# Each mode conflicts with every mode from this place in the list on; Share alone is no such range.
+_FIRST_CONFLICT = {
+    "AccessShare": 7,
+    "RowShare": 6,
+    "RowExclusive": 4,
+    "ShareUpdateExclusive": 3,
+    "ShareRowExclusive": 2,
+    "Exclusive": 1,
+    "AccessExclusive": 0,
+}
 _CONFLICTS = {
     **{f"{mode}Lock": {f"{other}Lock" for other in _MODES[first:]} for mode, first in _FIRST_CONFLICT.items()},
     "ShareLock": {f"{mode}Lock" for mode in _MODES if mode not in ("AccessShare", "RowShare", "Share")},
@@ -70,7 +88,11 @@ class LockWaits:
         victims: dict[int, Lock] = {}
         reached = {pid}
         while reached:
-            step = {wait.pid: wait for wait in self._waits if wait.pid not in victims and wait.pid != pid and self._waits_for(wait, reached)}  # fmt: skip
+            step = {
+                wait.pid: wait
+                for wait in self._waits
+                if wait.pid not in victims and wait.pid != pid and self._waits_for(wait, reached)
+            }
             victims |= step
             reached = set(step)
         return list(victims.values())

@@ -3,15 +3,15 @@
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 
 log: Any = structlog.get_logger("sage_migrate")
 
 
-def configure_logs(log_format: str | None) -> None:
-    """Send events to stdout as ``json`` or for the ``console``; None decides by whether it is a terminal."""
+def configure_logs(log_format: str | None, *, stream: TextIO | None = None) -> None:
+    """Send events to ``stream`` (stdout) as ``json`` or for the ``console``; None decides by whether it is a terminal."""
     as_json = log_format == "json" or (log_format is None and not sys.stdout.isatty())
     structlog.configure(
         processors=[
@@ -20,7 +20,7 @@ def configure_logs(log_format: str | None) -> None:
             _put_event_first,
             _renderer(as_json=as_json),
         ],
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stdout),
         cache_logger_on_first_use=False,
     )
 

@@ -56,6 +56,8 @@ class Project:
             )
         if target.startswith(("+", "-")) or re.search(r"[+-]\d+$", target):
             return ()  # relative to where the database is: known only in the run
+        if target == "base":
+            return ()
         try:
             return tuple(each.revision for each in self.script.get_revisions(target) if each is not None)
         except CommandError as error:

@@ -31,7 +31,13 @@ class SchemaReadiness:
     version_table_schema: str | None = None
 
     @classmethod
-    def from_script_location(cls, script_location: str | Path, *, version_table: str = "alembic_version", version_table_schema: str | None = None) -> Self:  # fmt: skip
+    def from_script_location(
+        cls,
+        script_location: str | Path,
+        *,
+        version_table: str = "alembic_version",
+        version_table_schema: str | None = None,
+    ) -> Self:
         """Read the heads of the history in ``script_location``; env.py is not run.
 
         Raises:

@@ -39,10 +39,20 @@ class Report:
     """Whether the failed revision had already committed a part of itself (autocommit_block, commit())."""
     outcome: str = "nothing to do"
 
+    @property
+    def is_downgrade(self) -> bool:
+        """Whether the run reverts revisions."""
+        return self.command == "downgrade"
+
     def effect(self) -> str:
         """Return what this run left behind, in one or two sentences."""
         names = ", ".join(each.revision for each in self.applied)
-        done = f"Applied by this run, and staying: {names}." if names else "Nothing was applied by this run."
+        verb = "reverted" if self.is_downgrade else "applied"
+        done = (
+            f"{verb.capitalize()} by this run, and staying so: {names}."
+            if names
+            else f"Nothing was {verb} by this run."
+        )
         if self.revision is None:
             return done
         if self.partly_committed:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 
 from sage_migrate.errors import LockNotObtainedError
-from sage_migrate.gate import Gate
 from sage_migrate.lock_waits import Lock, describe_sessions
 from sage_migrate.logs import log
 from sage_migrate.redact import shorten_sql
@@ -72,20 +71,25 @@ async def describe_blockers(
 
 
 def lock_not_obtained(
-    gate: Gate, revision: str, statement: str, blockers: Sequence[Lock], sqlstate: str, tries: int
+    revision: str, statement: str, blockers: Sequence[Lock], *, sqlstate: str, tries: int
 ) -> LockNotObtainedError:
     """Return the error for a lock that was not to be had before the deadline."""
-    text = shorten_sql(statement, literals=gate.settings.show_literals)
     relation = next((lock.relation for lock in blockers if lock.relation), None)
-    pids = ", ".join(str(lock.pid) for lock in blockers if lock.pid)
-    held = f"; it was held by pid {pids}" if pids else ""
+    pids = sorted({lock.pid for lock in blockers if lock.pid})
+    on = f" on {relation}" if relation else ""
+    held = f", held by pid {', '.join(map(str, pids))}" if pids else ""
     return LockNotObtainedError(
-        f"Revision {revision} did not get its lock{f' on {relation}' if relation else ''} in {tries} tries before the deadline "
-        f"(SQLSTATE {sqlstate}){held}. Statement: {text}.",
-        remedy="End the session that holds it (the lock_awaited events name it), or run it again when it is gone; "
+        f"Revision {revision} did not get its lock{on}{held} in {tries} tries before the deadline (SQLSTATE {sqlstate}) "
+        f"in: {statement}.",
+        remedy="End the transaction that holds it (the lock_try_failed events name it), or run it again when it is gone; "
         "--deadline (Helm: migration.deadline) lengthens the patience.",
-        facts={"sqlstate": sqlstate, "revision": revision, "relation": relation, "blocker_pids": [lock.pid for lock in blockers], "statement": text, "tries": tries},
-    )  # fmt: skip
+        facts={"sqlstate": sqlstate, "revision": revision, "relation": relation, "blocker_pids": pids, "tries": tries},
+    )
+
+
+async def wait_a_moment() -> None:
+    """Wait about a second, for a database that only env.py can ask."""
+    await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311  jitter
 
 
 async def _still_there(session: Session, blockers: Sequence[Lock]) -> list[Lock]:

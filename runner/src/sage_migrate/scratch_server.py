@@ -20,6 +20,7 @@ from typing import Self
 
 _START_SECONDS = 60
 # Nobody's data: speed counts, a crash of the machine does not.
+_INITDB = ("--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
 _SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "on",
@@ -47,7 +48,7 @@ class ScratchServer:
         if self._user is not None:
             shutil.chown(self.directory, self._user)
             _let_in(self.bin_directory)
-        self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")  # fmt: skip
+        self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", *_INITDB)
         self.start()
         return self
 

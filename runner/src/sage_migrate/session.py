@@ -102,11 +102,10 @@ def quote_identifier(name: str) -> str:
 
 def set_config_sql(parameters: dict[str, str]) -> str:
     """Return one statement that sets ``parameters`` for the session; those unknown to the server are left out."""
-    calls = " UNION ALL ".join(
+    return " UNION ALL ".join(
         f"SELECT set_config(name, {quote_literal(value)}, false) FROM pg_settings WHERE name = {quote_literal(name)}"  # noqa: S608
         for name, value in parameters.items()
     )
-    return calls
 
 
 class ControlThread:

@@ -1,6 +1,7 @@
 """Settings of a run: command line over environment over pyproject.toml over defaults."""
 
 import argparse
+import itertools
 import os
 import shlex
 import subprocess
@@ -123,7 +124,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         if option.flag:
             parser.add_argument(f"--{option.name}", action="store_const", const="true", default=_UNSET, help=text)
         else:
-            parser.add_argument(f"--{option.name}", choices=option.choices or None, metavar=option.metavar, default=_UNSET, help=text)  # fmt: skip
+            parser.add_argument(
+                f"--{option.name}", choices=option.choices or None, metavar=option.metavar, default=_UNSET, help=text
+            )
 
 
 def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -188,7 +191,7 @@ def _ladder(values: Mapping[str, Any]) -> dict[str, float]:
 
 def _check_ladder(settings: Settings) -> None:
     rungs = ("lock_timeout", "stall_budget", "statement_timeout", "deadline")
-    pairs = [*zip(rungs, rungs[1:], strict=False), ("wait_timeout", "deadline")]
+    pairs = [*itertools.pairwise(rungs), ("wait_timeout", "deadline")]
     for lower, upper in pairs:
         if getattr(settings, lower) >= getattr(settings, upper):
             msg = (
@@ -196,7 +199,10 @@ def _check_ladder(settings: Settings) -> None:
                 f"({format_duration(getattr(settings, lower))}) must be shorter than {upper.replace('_', '-')} "
                 f"({format_duration(getattr(settings, upper))})."
             )
-            raise UsageError(msg, remedy="Shorten the one or lengthen the other; the outer limit must leave the inner one time to act.")  # fmt: skip
+            raise UsageError(
+                msg,
+                remedy="Shorten the one or lengthen the other: the outer limit must leave the inner one time to act.",
+            )
 
 
 def _find_config(given: str | None) -> Path:

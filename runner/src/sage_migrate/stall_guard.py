@@ -32,6 +32,11 @@ class StallGuard:
         self.blockers: list[Lock] = []
         self.longest_stall_seconds = 0.0
 
+    def take_blockers(self) -> list[Lock]:
+        """Return who was in the way of the last try, and forget them."""
+        blockers, self.blockers = self.blockers, []
+        return blockers
+
     async def watch(self, session: Session, backend: "MigrationBackend") -> None:
         """Look as often as the promise needs, and no more, until cancelled.
 

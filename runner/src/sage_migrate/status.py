@@ -1,9 +1,22 @@
-"""Where the database is in the project's history, without changing anything."""
+"""Where the database is in the project's history, and what a run would do; nothing is changed."""
 
+import io
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+
+from sage_migrate.failures import Circumstances, explain
+from sage_migrate.gate import Gate
 from sage_migrate.interruption import Interruption
+from sage_migrate.logs import adopt_standard_logging, log
+from sage_migrate.preflight.position import read_position
+from sage_migrate.project import Project, load_project, offer_url
+from sage_migrate.session import connect_by_url
 from sage_migrate.settings import Settings
+from sage_migrate.wait import wait_for_database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +26,7 @@ class Status:
     state: str
     current: tuple[str, ...]
     head: tuple[str, ...]
-    pending: tuple[str, ...]
+    pending: tuple[str, ...] = ()
     reason: str = ""
 
     @property
@@ -28,17 +41,104 @@ class Status:
     def as_text(self) -> str:
         """Return it for a person."""
         lines = [
-            f"state    {self.state}{f' ({self.reason})' if self.reason else ''}",
+            f"state    {self.state}",
             f"current  {', '.join(self.current) or '(none)'}",
             f"head     {', '.join(self.head) or '(none)'}",
+            *(f"pending  {revision}" for revision in self.pending),
         ]
-        return "\n".join([*lines, *(f"pending  {revision}" for revision in self.pending)])
+        return "\n".join([*lines, f"reason   {self.reason}"] if self.reason else lines)
 
 
-def read_status(settings: Settings, interruption: Interruption) -> Status:
-    """Ask the database through the project's own env.py.
+def read_status(settings: Settings, interruption: Interruption, target: str = "heads") -> Status:
+    """Ask the database, through the project's own env.py.
 
     Raises:
         GateError: the database cannot be reached, or the history is broken.
     """
-    raise NotImplementedError
+    project = load_project(settings)
+    return _ask(settings, project, interruption, target)
+
+
+def dry_run(settings: Settings, interruption: Interruption, target: str) -> Status:
+    """Log what `upgrade` would do, and its SQL as far as Alembic can render it without a database.
+
+    Raises:
+        GateError: the database cannot be reached, or the history is broken.
+    """
+    project = load_project(settings)
+    status = _ask(settings, project, interruption, target)
+    declared = [{"revision": revision, "phase": project.declaration(revision).phase} for revision in status.pending]
+    log.info("plan", dry_run=True, state=status.state, current=status.current, target=target, pending=declared)
+    for before, revision in zip((*status.current[:1], *status.pending), status.pending, strict=False):
+        _render(project, before if before != revision else "base", revision)
+    return status
+
+
+def _ask(settings: Settings, project: Project, interruption: Interruption, target: str) -> Status:
+    head = project.resolve(target) or project.heads
+    offer_url(settings, project)
+    with Gate(settings, interruption) as gate:
+        if settings.database_url is not None:
+            gate.keep(
+                gate.call(
+                    wait_for_database(
+                        connect_by_url(settings), "sage-migrate status", wait_timeout=settings.wait_timeout
+                    )
+                )
+            )
+        found: list[Status] = []
+
+        def look(heads: tuple[str, ...], context: MigrationContext) -> list[Any]:
+            unknown = set(heads) - set(project.scripts)
+            if unknown:
+                problem = read_position(heads, context, dict).lineage.why_not_ahead(heads, head)
+                found.append(
+                    Status(state="unknown" if problem else "ahead", current=heads, head=head, reason=problem or "")
+                )
+            else:
+                steps = project.script._upgrade_revs(target, heads)  # type: ignore[arg-type]  # noqa: SLF001  as alembic.command
+                pending = tuple(step.revision.revision for step in steps)
+                state = "pending" if pending else "at-head"
+                found.append(Status(state=state, current=heads, head=head, pending=pending))
+            return []
+
+        try:
+            with EnvironmentContext(project.config, project.script, fn=look, dont_mutate=True, destination_rev=target):
+                project.script.run_env()
+            return found[0]
+        except (Exception, SystemExit) as error:
+            raise explain(error, _circumstances(settings, project)) from error
+        finally:
+            adopt_standard_logging()
+
+
+def _render(project: Project, before: str, revision: str) -> None:
+    """Log one revision's SQL; some revisions need a connection and say so."""
+    output = io.StringIO()
+    project.config.output_buffer = output
+    try:
+        with EnvironmentContext(
+            project.config,
+            project.script,
+            fn=lambda heads, _context: project.script._upgrade_revs(revision, heads),  # noqa: SLF001  as alembic.command
+            as_sql=True,
+            starting_rev=None if before == "base" else before,
+            destination_rev=revision,
+        ):
+            project.script.run_env()
+    except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a revision raises without a connection
+        log.warning("sql_not_rendered", revision=revision, reason=f"{type(error).__name__}: {error}")
+    else:
+        log.info("sql", revision=revision, sql=output.getvalue())
+
+
+def _circumstances(settings: Settings, project: Project) -> Circumstances:
+    return Circumstances(
+        revision=None,
+        statement="",
+        statement_seconds=0.0,
+        statement_timeout=settings.statement_timeout,
+        connected=False,
+        script_directory=Path(project.script.dir).resolve(),
+        show_literals=settings.show_literals,
+    )

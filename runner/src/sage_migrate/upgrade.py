@@ -16,7 +16,7 @@ from sage_migrate.wait import wait_for_database
 
 
 def upgrade(settings: Settings, target: str, report: Report, interruption: Interruption) -> None:
-    """Bring the database to ``target``, or leave every revision whole and say why it stops.
+    """Bring the database to ``target``, up or down as ``report`` says, or leave every revision whole and say why it stops.
 
     Raises:
         GateError: one for each way to end short of the target; ``report`` then says what was applied.
@@ -30,15 +30,16 @@ def upgrade(settings: Settings, target: str, report: Report, interruption: Inter
         run = MigrationRun(gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection)))
         position = run.apply()
         verify(gate, position)
-    report.outcome = "applied" if report.applied else "database ahead" if position.ahead else "nothing to do"
+    done = "reverted" if report.is_downgrade else "applied"
+    report.outcome = done if report.applied else "database ahead" if position.ahead else "nothing to do"
 
 
 def open_gate(gate: Gate, connect: Connect) -> None:
     """Wait for the database, check the server, and take the runner's lock."""
     timeout = min(gate.settings.wait_timeout, gate.remaining())
-    lock = gate.call(wait_for_database(connect, "sage-migrate lock", timeout=timeout))
+    lock = gate.call(wait_for_database(connect, "sage-migrate lock", wait_timeout=timeout))
     gate.keep(lock)
-    watch = gate.call(wait_for_database(connect, "sage-migrate watch", timeout=timeout))
+    watch = gate.call(wait_for_database(connect, "sage-migrate watch", wait_timeout=timeout))
     gate.keep(watch)
     gate.call(check_server(lock))
     gate.call(check_pooler(lock, watch))
@@ -64,10 +65,11 @@ def verify(gate: Gate, position: Position) -> None:
         EndedShortError: they differ, so something that was reported as applied is not there.
     """
     assert gate.watch is not None
-    rows = gate.call(gate.watch.fetch(f"SELECT version_num FROM {position.table} ORDER BY version_num"))  # noqa: S608  quoted
-    found = tuple(row["version_num"] for row in rows)
+    rows = gate.call(gate.watch.fetch(f"SELECT version_num FROM {position.table}"))  # noqa: S608  quoted
+    found = tuple(sorted(row["version_num"] for row in rows))
     if found != position.current:
-        msg = f"The version table holds {', '.join(found) or 'nothing'}, and this run's target was {', '.join(position.current) or 'nothing'}."
+        at, target = ", ".join(found) or "nothing", ", ".join(position.current) or "nothing"
+        msg = f"The version table holds {at}, and this run's target was {target}."
         raise EndedShortError(
             msg,
             remedy="env.py swallowed an error or rolled the transaction back: let it re-raise, and commit.",

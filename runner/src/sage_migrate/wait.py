@@ -24,8 +24,8 @@ _REMEDY_ACCESS = {
 }
 
 
-async def wait_for_database(connect: Connect, application_name: str, *, timeout: float) -> Session:
-    """Return a session as soon as the server gives one, within ``timeout`` seconds.
+async def wait_for_database(connect: Connect, application_name: str, *, wait_timeout: float) -> Session:
+    """Return a session as soon as the server gives one, within ``wait_timeout`` seconds.
 
     Raises:
         DatabaseUnreachableError: nothing answered in time.
@@ -55,18 +55,11 @@ async def wait_for_database(connect: Connect, application_name: str, *, timeout:
         reraise=True,
     )
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(wait_timeout):
             session: Session = await retrying(connect, application_name)
     except TimeoutError as error:
         cause = last[0] if last else error
-        reason = describe_connection_error(cause)
-        msg = f"The database could not be reached within {format_duration(timeout)}: {reason}."
-        raise DatabaseUnreachableError(
-            msg,
-            remedy="Check that the host and port are right, that the server is up, and that the network (a NetworkPolicy, "
-            "a firewall) lets this pod through; then run it again.",
-            facts={"reason": reason},
-        ) from cause
+        raise unreachable(cause, wait_timeout) from cause
     except GateError:
         raise
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
@@ -82,9 +75,23 @@ def can_heal(error: BaseException) -> bool:
     sqlstate = getattr(error, "sqlstate", None)
     if sqlstate is not None:
         return sqlstate in _HEALS
+    if type(error).__module__.startswith("psycopg"):
+        return True  # libpq does not say which: the wait timeout bounds it
     # OSError holds refused and reset connections, unknown hosts (DNS of a Service that is not there yet)
     # and time-outs; a certificate file that does not exist is one too, and stays absent.
     return isinstance(error, (OSError, TimeoutError)) and not isinstance(error, (FileNotFoundError, PermissionError))
+
+
+def unreachable(error: BaseException, waited_seconds: float | None = None) -> DatabaseUnreachableError:
+    """Return the error of the gate for a database that does not answer."""
+    reason = describe_connection_error(error)
+    within = f" within {format_duration(waited_seconds)}" if waited_seconds is not None else ""
+    return DatabaseUnreachableError(
+        f"The database could not be reached{within}: {reason}.",
+        remedy="Check that the host and port are right, that the server is up, and that the network (a NetworkPolicy, a firewall) "
+        "lets this client through; then run it again.",
+        facts={"reason": reason},
+    )
 
 
 def refusal(error: BaseException) -> GateError:

@@ -35,7 +35,7 @@ class Position:
         return replace(self, lineage=lineage, lineage_is_stale=False)
 
 
-def check_position(
+def check_position(  # noqa: PLR0913, PLR0917  all that a position depends on
     project: Project,
     settings: Settings,
     heads: tuple[str, ...],

@@ -1,0 +1,146 @@
+"""The connection that env.py hands to Alembic: proved to reach the lock's database, limited, and listened to.
+
+Listeners go on this connection and on no engine, so a second engine of a model or a revision is left alone.
+"""
+
+import re
+import time
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+
+from sage_migrate.advisory_lock import holds_lock_sql
+from sage_migrate.durations import as_milliseconds
+from sage_migrate.errors import WrongDatabaseError
+from sage_migrate.gate import Gate, MigrationBackend
+from sage_migrate.logs import log
+from sage_migrate.session import KEEPALIVE, quote_identifier, set_config_sql
+
+_OWN_TIMEOUT = re.compile(r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\b", re.IGNORECASE)
+
+
+class MigrationConnection:
+    """env.py's connection under the gate's limits, with what is known of the transaction at work."""
+
+    def __init__(self, gate: Gate, connection: Connection) -> None:
+        """Verify that ``connection`` reaches the lock's database, set its limits, and listen to it.
+
+        Raises:
+            WrongDatabaseError: it reaches another database; nothing was changed there.
+        """
+        self._gate = gate
+        self._connection = connection
+        self._work = 0
+        self._stamped = False
+        self._own_timeouts = False
+        self.partly_committed = False
+        """Whether the revision at work has committed a part of itself (autocommit_block, a commit() of its own)."""
+        self.is_external = bool(connection.in_transaction())
+        """Whether env.py began a transaction before `configure`: then all revisions are in that one transaction."""
+        self.backend = self._verify_database()
+        self._set_limits()
+        if self.is_external:
+            log.warning(
+                "external_transaction",
+                effect="env.py began a transaction before context.configure(): all revisions are applied in that one "
+                "transaction and their locks add up; limits, lock and guard hold all the same",
+                remedy="call context.configure() before anything that begins a transaction",
+            )
+        event.listen(connection, "before_cursor_execute", self._before_statement)
+        event.listen(connection, "after_cursor_execute", self._after_statement)
+        event.listen(connection, "commit", self._before_commit)
+        event.listen(connection, "rollback", self._on_rollback)
+
+    def begin_revision(self) -> None:
+        """Forget the revision before; set the limits again where it had set its own."""
+        if self._own_timeouts:
+            self._set_limits()
+            self._own_timeouts = False
+        self._work, self._stamped, self.partly_committed = 0, False, False
+
+    def mark_stamped(self) -> None:
+        """Note that the version row is written: the next commit makes the revision durable."""
+        self._stamped = True
+        self._gate.interruption.check()
+
+    def end_revision(self) -> None:
+        """Note that the revision's transaction has ended."""
+        self.backend.committing = False
+
+    def commit_what_is_left(self) -> bool:
+        """Commit what no revision's transaction holds, as bare Alembic's own outer transaction would have done."""
+        if self.is_external or not self._connection.in_transaction():
+            return False
+        transaction = self._connection.get_transaction()
+        if transaction is not None:
+            transaction.commit()
+        return True
+
+    def _verify_database(self) -> MigrationBackend:
+        ours = holds_lock_sql(self._gate.lock_pid, self._gate.lock_token)
+        (found,) = self._execute_raw(
+            f"SELECT pg_backend_pid(), {ours}, current_database(), coalesce(inet_server_addr()::text, 'a socket'),"  # noqa: S608  integers
+            " coalesce(inet_server_port(), 0), (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())"
+        )
+        pid, same, database, address, port, backend_start = found
+        if not same:
+            locked = self._gate.settings.database_url or "another database"
+            raise WrongDatabaseError(
+                f"env.py connects to database {database} at {address} port {port}; the runner holds its lock in {locked}.",
+                remedy="Let env.py take its URL from sqlalchemy.url or DATABASE_URL, which the runner sets, or give the runner "
+                "env.py's URL in SAGE_MIGRATE_DATABASE_URL.",
+            )
+        return MigrationBackend(pid=pid, backend_start=backend_start or "")
+
+    def _set_limits(self) -> None:
+        settings = self._gate.settings
+        limits = {
+            **KEEPALIVE,
+            "lock_timeout": as_milliseconds(settings.lock_timeout),
+            "statement_timeout": as_milliseconds(settings.statement_timeout),
+            # A runner that died must not leave its statement running, nor its transaction open.
+            "client_connection_check_interval": "500ms",
+            "idle_in_transaction_session_timeout": as_milliseconds(settings.deadline),
+        }
+        self._execute_raw(set_config_sql(limits), keep=True)
+        if settings.role:
+            self._execute_raw(f"SET ROLE {quote_identifier(settings.role)}", keep=True)
+
+    def _execute_raw(self, sql: str, *, keep: bool = False) -> list[tuple[Any, ...]]:
+        """Run ``sql`` below SQLAlchemy, which would begin a transaction that Alembic then takes for external.
+
+        ``keep`` commits, so that a setting outlives the transaction that the driver began for it.
+        """
+        driver = self._connection.connection
+        cursor = driver.cursor()
+        try:
+            cursor.execute(sql)
+            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        finally:
+            cursor.close()
+        if not self._connection.in_transaction():
+            driver.commit() if keep else driver.rollback()
+        return rows
+
+    def _before_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        self._gate.interruption.check()
+        own = _OWN_TIMEOUT.match(statement)
+        if own:
+            self._own_timeouts = True
+            log.info("timeout_set_by_revision", setting=own[1].lower())
+        self.backend.statement, self.backend.started, self.backend.running = statement, time.monotonic(), True
+
+    def _after_statement(self, *_: Any) -> None:
+        self._work += 1
+        self.backend.running = False
+
+    def _before_commit(self, _connection: Connection) -> None:
+        self._gate.interruption.check()
+        self.backend.running, self.backend.committing = False, self._stamped
+        if self._work and not self._stamped:
+            self.partly_committed = True
+
+    def _on_rollback(self, _connection: Connection) -> None:
+        self._work = 0
+        self.backend.running = False
