@@ -2,9 +2,11 @@
 # A cluster for tests, the first of: the one that SAGE_E2E_KUBECONFIG names; kind, where a Docker engine answers; a node
 # from upstream's binaries (ci/node.sh: Linux, root).
 #
-#   ci/cluster.sh up | down
-#   ci/cluster.sh run COMMAND...      with KUBECONFIG, kubectl, helm3, helm4 and the cluster's network
+#   ci/cluster.sh up | is-up | down
+#   ci/cluster.sh run COMMAND...      in the cluster's network, with KUBECONFIG, kubectl, helm3 and helm4
 #   ci/cluster.sh load IMAGE...       from the local image store into the cluster
+#   ci/cluster.sh environment         the variables that "run" sets
+#   ci/cluster.sh network             the network namespace that "run" enters; nothing where it enters none
 #   ci/cluster.sh kind-of             named, kind or node
 set -euo pipefail
 
@@ -34,9 +36,7 @@ up() {
     case $(kind_of) in
     kind)
         PATH=$("$here/tools.sh" kind):$PATH
-        if ! kind get clusters 2>/dev/null | grep -qx sage-migrate; then
-            kind create cluster --name sage-migrate --wait 120s --kubeconfig "$(kubeconfig)" >&2
-        fi
+        is_up || kind create cluster --name sage-migrate --wait 120s --kubeconfig "$(kubeconfig)" >&2
         ;;
     node) "$here/node.sh" up ;;
     esac
@@ -49,13 +49,29 @@ down() {
     esac
 }
 
+is_up() {
+    case $(kind_of) in
+    named) true ;;
+    kind) PATH=$("$here/tools.sh" kind):$PATH kind get clusters 2>/dev/null | grep -qx sage-migrate ;;
+    node) "$here/node.sh" is-up ;;
+    esac
+}
+
+network() {
+    if [[ $(kind_of) == node ]]; then echo "/proc/$(<"$SAGE_NODE/pid")/ns/net"; fi
+}
+
+environment() {
+    echo "PATH=$("$here/tools.sh" kubectl helm3 helm4):$PATH"
+    echo "KUBECONFIG=$(kubeconfig)"
+}
+
 run() {
-    local enter=()
-    PATH=$("$here/tools.sh" kubectl helm3 helm4 ct):$PATH
-    KUBECONFIG=$(kubeconfig)
-    export PATH KUBECONFIG
-    if [[ $(kind_of) == node ]]; then enter=(nsenter --target "$(<"$SAGE_NODE/pid")" --net); fi
-    exec "${enter[@]}" "$@"
+    local network enter=() settings
+    network=$(network)
+    if [[ $network ]]; then enter=(nsenter "--net=$network"); fi
+    mapfile -t settings < <(environment)
+    exec env "${settings[@]}" "${enter[@]}" "$@"
 }
 
 load() {
@@ -74,7 +90,8 @@ load() {
 }
 
 case ${1-} in
-up | down | run | load) "$@" ;;
+up | down | run | load | environment | network) "$@" ;;
+is-up) is_up ;;
 kind-of) kind_of ;;
-*) sed -n '5,8p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+*) sed -n '5,10p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
 esac

@@ -3,7 +3,8 @@
 #
 #   ci/database.sh start            makes it at first use
 #   ci/database.sh stop [MODE]      pg_ctl's mode, fast if none is given; the data stays
-#   ci/database.sh where            prints two lines, HOST PORT: for pods, and for what ci/cluster.sh runs
+#   ci/database.sh sql SQL          runs SQL as the superuser
+#   ci/database.sh where            prints HOST PORT for what ci/cluster.sh runs; pods use postgres.database.svc 5432
 #
 # On the local node it is a process beside the cluster, as an external database is to a chart: of the version whose
 # directory of programs SAGE_E2E_POSTGRES_BIN names, else Debian's. Elsewhere it is a pod, SAGE_E2E_POSTGRES_IMAGE.
@@ -20,8 +21,8 @@ control() {
     local data=/var/tmp/database action=$1
     cd /
     if [[ $action == start && ! -d $data ]]; then
-        initdb --pgdata=$data --username=postgres --pwfile=<(echo postgres) --auth=scram-sha-256 --encoding=UTF8 \
-            --locale=C.UTF-8 --no-sync >/dev/null
+        initdb --pgdata=$data --username=postgres --pwfile=<(echo postgres) --auth-host=scram-sha-256 \
+            --auth-local=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync >/dev/null
         echo "host all all all scram-sha-256" >>$data/pg_hba.conf
         # The data ends with the tests: fsync would only make them slow.
         printf '%s\n' "listen_addresses = '*'" "unix_socket_directories = '$data'" "max_connections = 200" \
@@ -29,6 +30,7 @@ control() {
     fi
     case $action in
     start) pg_ctl status --pgdata=$data >/dev/null || pg_ctl start --pgdata=$data --wait --silent --log=$data/log ;;
+    sql) psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host=$data --username=postgres --command="$2" ;;
     stop) pg_ctl stop --pgdata=$data --mode="${2-fast}" --wait --silent ;;
     esac
 }
@@ -45,44 +47,63 @@ on_the_node() {
 }
 
 in_a_pod() {
-    if ! kubectl get pod database &>/dev/null; then
-        # The server is no process 1, so that it can stop and start while pod and address stay.
+    kubectl --namespace database exec postgres -- "$@"
+}
+
+# What pods call postgres.database.svc.
+provide_service() {
+    if kubectl --namespace database get service postgres &>/dev/null; then return; fi
+    kubectl create namespace database >&2
+    if [[ $at == on_the_node ]]; then
+        kubectl apply --filename - >&2 <<YAML
+apiVersion: v1
+kind: Service
+metadata: {name: postgres, namespace: database}
+spec: {ports: [{port: 5432}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: postgres, namespace: database, labels: {kubernetes.io/service-name: postgres}}
+addressType: IPv4
+endpoints: [{addresses: ["$(node_address)"]}]
+ports: [{port: 5432}]
+YAML
+    else
+        # The server is not the container's first process, so that it can stop and start while the pod stays.
         kubectl apply --filename - >&2 <<YAML
 apiVersion: v1
 kind: Pod
-metadata: {name: database, labels: {app: database}}
+metadata: {name: postgres, namespace: database, labels: {app: postgres}}
 spec:
   securityContext: {runAsUser: 999}
   containers: [{name: postgres, image: "${SAGE_E2E_POSTGRES_IMAGE:-postgres:17}", command: [sleep, infinity]}]
 ---
 apiVersion: v1
 kind: Service
-metadata: {name: database}
-spec: {type: NodePort, selector: {app: database}, ports: [{port: 5432}]}
+metadata: {name: postgres, namespace: database}
+spec: {type: NodePort, selector: {app: postgres}, ports: [{port: 5432}]}
 YAML
-        kubectl wait pod/database --for=condition=Ready --timeout=180s >&2
-    fi
-    kubectl exec database -- "$@"
-}
-
-where() {
-    local node
-    node=$(kubectl get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}')
-    if [[ $kind_of == node ]]; then
-        printf '%s 5432\n' "$node" "$node"
-    else
-        echo "database.default.svc 5432"
-        echo "$node $(kubectl get service database --output 'jsonpath={.spec.ports[0].nodePort}')"
+        kubectl --namespace database wait pod/postgres --for=condition=Ready --timeout=180s >&2
     fi
 }
 
-kind_of=$("$here/cluster.sh" kind-of)
+node_address() {
+    kubectl get nodes --output 'jsonpath={.items[0].status.addresses[?(@.type=="InternalIP")].address}'
+}
+
+at=in_a_pod
+if [[ $("$here/cluster.sh" kind-of) == node ]]; then at=on_the_node; fi
 case ${1-} in
-start | stop)
-    at=in_a_pod
-    [[ $kind_of == node ]] && at=on_the_node
+start | stop | sql)
+    if [[ $1 == start ]]; then provide_service; fi
     "$at" bash -euo pipefail -c "$(declare -f control) && control \"\$@\"" control "$@"
     ;;
-where) where ;;
-*) sed -n '4,6p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
+where)
+    port=5432
+    if [[ $at == in_a_pod ]]; then
+        port=$(kubectl --namespace database get service postgres --output 'jsonpath={.spec.ports[0].nodePort}')
+    fi
+    echo "$(node_address) $port"
+    ;;
+*) sed -n '4,7p' "${BASH_SOURCE[0]}" >&2 && exit 2 ;;
 esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A Kubernetes node from upstream's own binaries, for machines without a Docker engine: ci/node.sh up | down |
-# exec COMMAND... (Linux, root).
+# A Kubernetes node from upstream's own binaries, for machines without a Docker engine:
+# ci/node.sh up | is-up | down | exec COMMAND... (Linux, root).
 #
 # Everything runs in network, mount, PID and IPC namespaces of its own: no port is opened outside, what the node writes
 # (etcd, images, volumes, PostgreSQL's data) is on file systems in memory that only it sees, and when the first process
@@ -149,12 +149,14 @@ imageGCHighThresholdPercent: 100
 YAML
     # Names outside of the cluster do not exist, rather than time out.
     cat >Corefile <<COREDNS
-. {
+cluster.local in-addr.arpa {
     errors
-    kubernetes cluster.local in-addr.arpa {
+    kubernetes {
         kubeconfig $KUBECONFIG
     }
-    template ANY ANY . {
+}
+. {
+    template ANY ANY {
         rcode NXDOMAIN
     }
 }
@@ -212,6 +214,7 @@ inside() {
 
 case ${1-} in
 up | down | inside) "$1" ;;
+is-up) is_up ;;
 exec) shift && exec_inside "$@" ;;
-*) echo "usage: ${0##*/} up | down | exec COMMAND..." >&2 && exit 2 ;;
+*) echo "usage: ${0##*/} up | is-up | down | exec COMMAND..." >&2 && exit 2 ;;
 esac
