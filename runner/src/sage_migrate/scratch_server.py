@@ -45,11 +45,15 @@ class ScratchServer:
 
     def __enter__(self) -> Self:
         """Make the data directory and start the server."""
-        if self._user is not None:
-            shutil.chown(self.directory, self._user)
-            _let_in(self.bin_directory)
-        self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", *_INITDB)
-        self.start()
+        try:
+            if self._user is not None:
+                shutil.chown(self.directory, self._user)
+                _let_in(self.bin_directory)
+            self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", *_INITDB)
+            self.start()
+        except BaseException as error:
+            self.__exit__(type(error), error, error.__traceback__)
+            raise
         return self
 
     def __exit__(
@@ -70,13 +74,14 @@ class ScratchServer:
             RuntimeError: with the end of the server's log.
         """
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
-        log = (self.directory / "server.log").open("ab")
-        self._process = subprocess.Popen(  # noqa: S603
-            [self.bin_directory / "postgres", "-D", self._data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self.directory, *options],
-            stdout=log, stderr=log, stdin=subprocess.DEVNULL, user=self._user, start_new_session=True,
-        )  # fmt: skip
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", self.directory]
+        with (self.directory / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [self.bin_directory / "postgres", "-D", self._data, *address, *options],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, user=self._user, start_new_session=True,
+            )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
-        while not self._is_ready():
+        while not self._is_ready(self._process.pid):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 msg = (
                     f"PostgreSQL did not start:\n{(self.directory / 'server.log').read_text(errors='replace')[-2000:]}"
@@ -96,13 +101,12 @@ class ScratchServer:
     def _data(self) -> Path:
         return self.directory / "data"
 
-    def _is_ready(self) -> bool:
-        done = subprocess.run(  # noqa: S603
-            [self.bin_directory / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)], check=False
-        ) if (self.bin_directory / "pg_isready").exists() else None  # fmt: skip
-        if done is not None:
-            return done.returncode == 0
-        return "ready to accept connections" in (self.directory / "server.log").read_text(errors="replace")
+    def _is_ready(self, pid: int) -> bool:
+        # As pg_ctl does it; bundles of binaries often lack pg_isready.
+        with contextlib.suppress(OSError, IndexError):
+            lines = (self._data / "postmaster.pid").read_text().splitlines()
+            return lines[0] == str(pid) and lines[7].strip() == "ready"
+        return False
 
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(  # noqa: S603
