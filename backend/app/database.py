@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 _CONNECT_TIMEOUT_SECONDS = 5
 # Classes of SQLSTATE that speak of the database's state, not of the statement: connection, resources, object
 # in use, operator intervention (https://www.postgresql.org/docs/current/errcodes-appendix.html).
-_UNAVAILABLE = ("08", "53", "55", "57")
+_OUTAGES = ("08", "53", "55", "57")
 DATABASE_ERRORS = (SQLAlchemyError, PostgresError, InterfaceError, OSError)
 
 
@@ -35,6 +35,8 @@ def create_engine(settings: Settings) -> AsyncEngine:
         hide_parameters=True,
         connect_args={
             "timeout": _CONNECT_TIMEOUT_SECONDS,
+            # A kept plan fails on each connection when a migration widens a column: a 500 for a safe change.
+            "prepared_statement_cache_size": 0,
             # The server ends a slow statement; this process, a little later, one whose server has vanished.
             "command_timeout": statement_timeout_seconds + 1,
             # Sent when connecting: behind PgBouncer, name them in its `ignore_startup_parameters`.
@@ -56,9 +58,8 @@ async def open_transaction(request: Request) -> AsyncIterator[AsyncSession]:
         async with request.app.state.sessions.begin() as session:
             yield session
     except DATABASE_ERRORS as error:
-        if not _is_unavailable(error):
+        if not is_outage(error):
             raise
-        logger.warning("database unavailable: %s", getattr(error, "orig", None) or repr(error))
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "The database is unavailable") from error
 
 
@@ -67,8 +68,14 @@ async def open_transaction(request: Request) -> AsyncIterator[AsyncSession]:
 Session = Annotated[AsyncSession, Depends(open_transaction, scope="function")]
 
 
-def _is_unavailable(error: Exception) -> bool:
-    if isinstance(error, OSError | PoolTimeoutError) or getattr(error, "connection_invalidated", False):
-        return True
+def is_outage(error: Exception) -> bool:
+    """Tell whether the database, not the statement, is at fault; if so, log it."""
     cause = error.orig if isinstance(error, DBAPIError) else error
-    return (getattr(cause, "sqlstate", None) or "").startswith(_UNAVAILABLE)
+    outage = (
+        isinstance(error, OSError | PoolTimeoutError)
+        or getattr(error, "connection_invalidated", False)
+        or (getattr(cause, "sqlstate", None) or "").startswith(_OUTAGES)
+    )
+    if outage:
+        logger.warning("The database is unavailable: %r", cause)
+    return outage

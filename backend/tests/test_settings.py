@@ -77,11 +77,8 @@ def test_options_of_libpq_are_understood(
 
 
 @pytest.mark.anyio
-async def test_options_of_libpq_reach_the_server(
-    monkeypatch: pytest.MonkeyPatch, server_url: URL, tmp_path: Path
-) -> None:
-    """TLS options are taken, and `options` and `application_name` become settings of the connection."""
-    (tmp_path / "ca.pem").touch()
+async def test_options_of_libpq_reach_the_server(monkeypatch: pytest.MonkeyPatch, server_url: URL) -> None:
+    """`options` and `application_name` become settings of the connection."""
     url = server_url.update_query_dict(
         {"sslmode": "disable", "application_name": "sample app", "options": "-c work_mem=1234kB"}
     )
@@ -91,6 +88,21 @@ async def test_options_of_libpq_reach_the_server(
         shown = [await connection.scalar(text(f"SHOW {name}")) for name in ("application_name", "work_mem")]
     await engine.dispose()
     assert shown == ["sample app", "1234kB"]
+
+
+@pytest.mark.anyio
+async def test_a_certificate_authority_is_not_ignored(
+    monkeypatch: pytest.MonkeyPatch, server_url: URL, tmp_path: Path
+) -> None:
+    """Where `sslrootcert` is not there, nothing is connected to."""
+    url = server_url.update_query_dict(
+        {"sslmode": "verify-full", "sslrootcert": str(tmp_path / "absent.pem")}
+    )
+    monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+    engine = create_async_engine(Settings().sqlalchemy_url)
+    with pytest.raises(FileNotFoundError):
+        await engine.connect()
+    await engine.dispose()
 
 
 def test_the_url_may_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

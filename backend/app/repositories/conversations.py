@@ -35,9 +35,10 @@ class ConversationRepo:
 
     async def get(self, org_id: UUID, conversation_id: UUID) -> Conversation | None:
         """Return the conversation, if the organization has it."""
-        return await self._session.scalar(
+        conversation: Conversation | None = await self._session.scalar(
             select(Conversation).where(Conversation.id == conversation_id, Conversation.org_id == org_id)
         )
+        return conversation
 
     async def create(
         self, org_id: UUID, title: str, extra_metadata: dict[str, Any] | None = None
@@ -50,12 +51,13 @@ class ConversationRepo:
 
     async def rename(self, org_id: UUID, conversation_id: UUID, title: str) -> Conversation | None:
         """Give the conversation another title, if the organization has it."""
-        return await self._session.scalar(
+        conversation: Conversation | None = await self._session.scalar(
             update(Conversation)
             .where(Conversation.id == conversation_id, Conversation.org_id == org_id)
             .values(title=title)
             .returning(Conversation)
         )
+        return conversation
 
     async def delete(self, org_id: UUID, conversation_id: UUID) -> bool:
         """Remove the conversation; tell whether the organization had it."""

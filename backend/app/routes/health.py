@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response, status
 
-from app.database import DATABASE_ERRORS
+from app.database import DATABASE_ERRORS, is_outage
 from app.schemas import Health
 
 router = APIRouter(tags=["health"])
@@ -34,7 +34,9 @@ async def readyz(request: Request, response: Response) -> Health:
                 schema = await state.readiness.check(connection)
             state.schema_ready = schema.ready
             reason = None if schema.ready else schema.reason
-        except DATABASE_ERRORS:
+        except DATABASE_ERRORS as error:
+            if not is_outage(error):
+                raise
             reason = "The database is unavailable"
     if reason is None:
         return Health(status="ready")
