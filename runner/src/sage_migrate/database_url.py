@@ -65,7 +65,8 @@ class DatabaseURL:
             kept["sslmode"] = _libpq_sslmode(query["ssl"])
         settings = {name: value.replace("\\ ", " ") for name, value in _OPTION.findall(query.get("options", ""))}
         arguments: dict[str, Any] = {
-            "dsn": f"postgresql://{self.hosts}/?{urlencode(kept)}",
+            # No slash: asyncpg takes an empty path for a name, and PGDATABASE would not count.
+            "dsn": f"postgresql://{self.hosts}?{urlencode(kept)}",
             "server_settings": settings,
         }
         named = {"user": self.user, "password": self.password, "database": self.database}
