@@ -77,10 +77,10 @@ def lock_not_obtained(
     relation = next((lock.relation for lock in blockers if lock.relation), None)
     pids = sorted({lock.pid for lock in blockers if lock.pid})
     on = f" on {relation}" if relation else ""
-    held = f", held by pid {', '.join(map(str, pids))}" if pids else ""
+    held = f"; pid {', '.join(map(str, pids))} held it" if pids else ""
+    tried = f"{tries} {'try' if tries == 1 else 'tries'}"
     return LockNotObtainedError(
-        f"Revision {revision} did not get its lock{on}{held} in {tries} tries before the deadline (SQLSTATE {sqlstate}) "
-        f"in: {statement}.",
+        f"Revision {revision} did not get its lock{on} in {tried} before the deadline (SQLSTATE {sqlstate}{held}) in: {statement}.",
         remedy="End the transaction that holds it (the lock_try_failed events name it), or run it again when it is gone; "
         "--deadline (Helm: migration.deadline) lengthens the patience.",
         facts={"sqlstate": sqlstate, "revision": revision, "relation": relation, "blocker_pids": pids, "tries": tries},

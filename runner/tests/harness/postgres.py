@@ -80,7 +80,10 @@ class Database:
 
     def until_running(self, sql: str) -> int:
         """Wait until a session of this database runs a statement like ``sql``; return its pid."""
-        found = f"FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE '{sql}' AND pid <> pg_backend_pid()"
+        found = (
+            "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            f" AND state = 'active' AND query LIKE '{sql}'"
+        )
         self.until(f"EXISTS (SELECT {found})")
         return int(self.value(f"SELECT pid {found}"))
 

@@ -38,7 +38,7 @@ class Project:
 
     directory: Path
     env: str = env_files.SYNC
-    url: str = "postgresql+psycopg2://nobody@localhost/nothing"
+    url: str = "driver://user:pass@localhost/dbname"
     last: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
