@@ -25,12 +25,10 @@ COPY --from=wheel /wheel /wheel
 RUN /build/bin/pip --python /opt/venv install --no-deps --no-index /wheel/*.whl \
     && /build/bin/pip --python /opt/venv check
 
-FROM build AS app-venv
+FROM runner-venv AS app-venv
 COPY backend/requirements.txt /requirements.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /build/bin/pip --python /opt/venv install --require-hashes --only-binary=:all: --requirement /requirements.txt
-COPY --from=wheel /wheel /wheel
-RUN /build/bin/pip --python /opt/venv install --no-deps --no-index /wheel/*.whl \
+    /build/bin/pip --python /opt/venv install --require-hashes --only-binary=:all: --requirement /requirements.txt \
     && /build/bin/pip --python /opt/venv check
 
 FROM ${PYTHON_IMAGE} AS base

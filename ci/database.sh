@@ -30,7 +30,7 @@ control() {
     fi
     case $action in
     start) pg_ctl status --pgdata=$data >/dev/null || pg_ctl start --pgdata=$data --wait --silent --log=$data/log ;;
-    sql) psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host=$data --username=postgres --command="$2" ;;
+    sql) psql --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=1 --host=$data --username=postgres --command="$2" ;;
     stop) pg_ctl stop --pgdata=$data --mode="${2-fast}" --wait --silent ;;
     esac
 }

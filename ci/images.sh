@@ -47,18 +47,22 @@ provide_base_image() {
 }
 
 build() {
+    local settings=() file log
     if docker info &>/dev/null; then
-        docker build --quiet "$@"
+        docker build --quiet "$@" >/dev/null
         return
     fi
     "$root/ci/debian.sh" buildah
     provide_base_image
     # The machine's own pip settings and certificates, so that no address has to stand in the Dockerfile.
-    local settings=() file
     for file in /etc/pip.conf /etc/ssl/certs; do
         if [[ -e $file ]]; then settings+=(--volume "$file:$file:ro"); fi
     done
-    buildah build --quiet --layers --pull-never --isolation chroot --network host "${settings[@]}" "$@"
+    # --quiet would hide what a failed step printed.
+    if ! log=$(buildah build --layers --pull-never --isolation chroot --network host "${settings[@]}" "$@" 2>&1); then
+        echo "$log" >&2
+        exit 1
+    fi
 }
 
 archive() {
@@ -83,7 +87,7 @@ all() {
     revision=$(git -C "$root" rev-parse HEAD)
     for image in sage-migrate:runner sage-app:app; do
         build --tag "${image%:*}:$version" --target "${image#*:}" --build-arg VERSION="$version" \
-            --build-arg REVISION="$revision" "$root" >/dev/null
+            --build-arg REVISION="$revision" "$root"
         echo "${image%:*}:$version $(size "${image%:*}:$version")"
     done
 }

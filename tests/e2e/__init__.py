@@ -1,0 +1,1 @@
+"""Releases on a real cluster, with the real images."""
