@@ -10,6 +10,7 @@ import random
 import secrets
 import time
 
+from sage_migrate.errors import RunnerLockTimeoutError
 from sage_migrate.logs import log
 from sage_migrate.redact import shorten_sql
 from sage_migrate.session import Session
@@ -20,11 +21,14 @@ _SAY_SECONDS = 5.0
 LOCK_KEY = int.from_bytes(hashlib.sha256(b"sage-migrate").digest()[:8], signed=True)
 
 
-async def acquire_lock(session: Session) -> tuple[int, int]:
+async def acquire_lock(session: Session, *, if_locked: str) -> tuple[int, int]:
     """Take the runner's lock, however long it takes, and return the session's pid and a token.
 
     The caller bounds it by the deadline. The token is the key of a second advisory lock, random for this
     run: who finds it in ``pg_locks`` is connected to the very database in which the lock is held.
+
+    Raises:
+        RunnerLockTimeoutError: it is held, and ``if_locked`` is ``fail``.
     """
     started = time.monotonic()
     said = float("-inf")
@@ -33,6 +37,13 @@ async def acquire_lock(session: Session) -> tuple[int, int]:
         waited = time.monotonic() - started
         if row["taken"]:
             break
+        if if_locked == "fail":
+            holder = await _holder(session)
+            raise RunnerLockTimeoutError(
+                f"Another runner holds the migration lock (pid {holder['pid'] if holder else 'gone'}).",
+                remedy="Run this again when it has ended; --if-locked wait waits for it.",
+                facts={"holder": holder},
+            )
         if waited - said >= _SAY_SECONDS:
             said = waited
             log.info("runner_lock_awaited", waited_seconds=round(waited, 3), holder=await _holder(session))

@@ -13,7 +13,16 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy.engine import Connection
 
-from sage_migrate.errors import ContractRefusedError, DatabaseUnreachableError, EndedShortError, GateError
+from sage_migrate.blockers import describe_blockers
+from sage_migrate.concurrent_ddl import named_index, note_estimate_sql, too_long
+from sage_migrate.errors import (
+    ContractRefusedError,
+    DatabaseUnreachableError,
+    DeadlineExceededError,
+    EndedShortError,
+    GateError,
+    StallBudgetExceededError,
+)
 from sage_migrate.failures import LOCK_NOT_AVAILABLE, RETRYABLE, Circumstances, explain, sqlstate_of
 from sage_migrate.gate import Gate
 from sage_migrate.lineage import Known
@@ -23,7 +32,7 @@ from sage_migrate.preflight.position import Position, check_position
 from sage_migrate.project import Project, parents_of
 from sage_migrate.redact import shorten_sql
 from sage_migrate.report import Report, RevisionResult, revisions_to_apply
-from sage_migrate.retry import describe_blockers, lock_not_obtained, wait_a_moment, wait_for_blockers
+from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blockers
 from sage_migrate.session import quote_literal
 
 
@@ -193,19 +202,26 @@ class MigrationRun:
                 "--phase all (SAGE_MIGRATE_PHASE, Helm: migration.phase) when those pods are gone.",
                 facts={"revision": revision},
             )
+        if step.is_upgrade and not declaration.is_open(datetime.now(UTC).time()):
+            raise StallBudgetExceededError(
+                f"Revision {revision} may stall the application, and is declared for its maintenance window alone "
+                f"({declaration.window_text} UTC; {declaration.reason}).",
+                remedy="Run this again in that window.",
+                facts={"revision": revision},
+            )
         self._tries = self._tries + 1 if self.report.revision == revision else 1
         self._revision_started = time.monotonic()
         self.report.revision = revision
         self._connection.begin_revision()
-        self.gate.guard.stall_budget = declaration.stall_budget or self.gate.settings.stall_budget
-        declared = {"stall_budget_seconds": declaration.stall_budget, "reason": declaration.reason}
+        self.gate.guard.stall_budget = declaration.budget(self.gate.settings.stall_budget)
+        declared = {"stall_budget_seconds": self.gate.guard.stall_budget, "reason": declaration.reason}
         log.info(
             "revision_started",
             revision=revision,
             description=step.revision.doc,
             phase=declaration.phase,
             attempt=self._tries,
-            **(declared if declaration.stall_budget else {}),
+            **(declared if declaration.reason else {}),
         )
 
     def _end_revision(self) -> None:
@@ -256,7 +272,7 @@ class MigrationRun:
 
     def _can_try_again(self, error: BaseException) -> bool:
         return (
-            sqlstate_of(error) in RETRYABLE
+            (sqlstate_of(error) in RETRYABLE or self.gate.guard.cancelled_in_queue)
             and self.gate.interruption.error is None
             and self.report.revision is not None
             and self._connection is not None
@@ -283,7 +299,7 @@ class MigrationRun:
         )
         self.gate.call(
             wait_for_blockers(
-                self.gate.watch, blockers, revision=self.report.revision, tries=self._tries, show_literals=literals
+                self.gate.watch, blockers, self.gate.settings, revision=self.report.revision, tries=self._tries
             )
         )
 
@@ -307,7 +323,7 @@ class MigrationRun:
 
     def _failure(self, error: BaseException) -> GateError:
         if self.gate.interruption.error is not None:
-            return self.gate.interruption.error
+            return self._broken_off_build() or self.gate.interruption.error
         if self._refusal is not None:
             return self._refusal
         connection, settings = self._connection, self.gate.settings
@@ -318,12 +334,29 @@ class MigrationRun:
                 revision=self.report.revision,
                 statement=connection.backend.statement if connection else "",
                 statement_seconds=time.monotonic() - connection.backend.started if connection else 0.0,
-                statement_timeout=settings.statement_timeout,
+                statement_timeout=connection.statement_timeout if connection else settings.statement_timeout,
                 connected=connection is not None,
                 script_directory=Path(self.project.script.dir).resolve(),
                 show_literals=settings.show_literals,
             ),
         )
+
+    def _broken_off_build(self) -> GateError | None:
+        """Note on an index whose build met the deadline how long it takes, so that the next run does not begin again."""
+        backend = self._connection.backend if self._connection else None
+        if (
+            backend is None
+            or backend.progress is None
+            or not isinstance(self.gate.interruption.error, DeadlineExceededError)
+        ):
+            return None
+        seconds = backend.estimated_seconds
+        note = note_estimate_sql(backend.statement, seconds) if seconds else None
+        if note is None or seconds is None or self.gate.watch is None:
+            return None
+        with contextlib.suppress(Exception):  # a note that could not be written changes nothing of this run's end
+            self.gate.call_at_the_end(self.gate.watch.fetch(note))
+        return too_long(named_index(backend.statement), seconds, 0, begun=True)
 
     def _ended(self) -> Position:
         """Refuse an end without an error that left work undone."""

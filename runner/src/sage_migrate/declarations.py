@@ -1,6 +1,8 @@
 """What a revision's own file may tell the gate, as one literal: ``sage_migrate = {"phase": "contract", …}``."""
 
+import re
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from types import ModuleType
 
@@ -8,16 +10,40 @@ from sage_migrate.durations import parse_duration
 from sage_migrate.errors import HistoryBrokenError
 
 NAME = "sage_migrate"
+_WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _PHASES = ("expand", "contract")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """A revision's declaration. ``stall_budget`` is in seconds, None where the run's own holds."""
+    """A revision's declaration. ``stall_budget`` is in seconds, None where the run's own holds.
+
+    In its ``maintenance_window`` (a time of day in UTC) a revision without a budget of its own has none;
+    outside of it the revision is refused.
+    """
 
     phase: str = "expand"
     stall_budget: float | None = None
+    maintenance_window: tuple[time, time] | None = None
     reason: str = ""
+
+    def is_open(self, now: time) -> bool:
+        """Tell whether ``now`` (UTC) is in the window; a window may go past midnight."""
+        if self.maintenance_window is None:
+            return True
+        begin, end = self.maintenance_window
+        return begin <= now < end if begin <= end else now >= begin or now < end
+
+    @property
+    def window_text(self) -> str:
+        """The window as it was written."""
+        return "-".join(each.strftime("%H:%M") for each in self.maintenance_window or ())
+
+    def budget(self, default: float) -> float:
+        """Return the stall budget that holds while the revision is applied."""
+        if self.stall_budget is not None:
+            return self.stall_budget
+        return default if self.maintenance_window is None else float("inf")
 
 
 def declaration_of(module: ModuleType, path: Path) -> Declaration:
@@ -39,13 +65,26 @@ def declaration_of(module: ModuleType, path: Path) -> Declaration:
         raise _unusable(path, f"phase '{phase}' is neither expand nor contract")
     budget = declared.get("stall_budget")
     reason = str(declared.get("reason", "")).strip()
-    if budget is not None and not reason:
-        raise _unusable(path, "a stall_budget of its own needs a reason")
+    window = declared.get("maintenance_window")
+    if not reason and (budget is not None or window is not None):
+        raise _unusable(path, "a stall_budget or a maintenance_window of its own needs a reason")
+    span = None if window is None else _WINDOW.fullmatch(str(window))
+    if window is not None and span is None:
+        raise _unusable(path, f"maintenance_window '{window}' is not a span in UTC such as 02:00-04:00")
     try:
         seconds = None if budget is None else parse_duration(str(budget))
     except ValueError as error:
         raise _unusable(path, str(error)) from error
-    return Declaration(phase=phase, stall_budget=seconds, reason=reason)
+    return Declaration(
+        phase=phase,
+        stall_budget=seconds,
+        maintenance_window=(_time(span[1], span[2]), _time(span[3], span[4])) if span else None,
+        reason=reason,
+    )
+
+
+def _time(hour: str, minute: str) -> time:
+    return time(int(hour), int(minute))
 
 
 def _unusable(path: Path, why: str) -> HistoryBrokenError:

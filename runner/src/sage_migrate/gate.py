@@ -12,6 +12,7 @@ from sage_migrate.durations import format_duration
 from sage_migrate.errors import ConnectionLostError, DeadlineExceededError, GateError
 from sage_migrate.interruption import Interruption
 from sage_migrate.logs import log
+from sage_migrate.progress import Progress, watch_progress
 from sage_migrate.session import ControlThread, Session, quote_literal
 from sage_migrate.settings import Settings
 from sage_migrate.stall_guard import StallGuard
@@ -20,6 +21,7 @@ T = TypeVar("T")
 
 _CANCEL_AGAIN_SECONDS = 0.2
 _TERMINATE_AFTER_SECONDS = 3.0
+_LAST_WORDS_SECONDS = 3.0
 
 
 @dataclass(kw_only=True)
@@ -32,6 +34,15 @@ class MigrationBackend:
     started: float = 0.0
     running: bool = False
     committing: bool = False
+    progress: Progress | None = None
+    """The last look at the statement at work."""
+    estimated_seconds: float | None = None
+    """How long that statement takes, as far as its progress ever told."""
+
+    def begin(self, statement: str) -> None:
+        """Note that ``statement`` is sent now."""
+        self.statement, self.started, self.running = statement, time.monotonic(), True
+        self.progress, self.estimated_seconds = None, None
 
 
 class Gate:
@@ -51,7 +62,7 @@ class Gate:
         self._deadline = time.monotonic() + settings.deadline
         self._deadline_error: Callable[[], GateError] | None = None
         self._control = ControlThread()
-        self._watching: concurrent.futures.Future[None] | None = None
+        self._watching: list[concurrent.futures.Future[None]] = []
 
     def __enter__(self) -> Self:
         """Start the control thread and the deadline's timer."""
@@ -130,14 +141,17 @@ class Gate:
         assert self.watch is not None
         self.release_backend()
         self.backend = backend
-        self._watching = self.start(self.guard.watch(self.watch, backend))
+        self._watching = [
+            self.start(self.guard.watch(self.watch, backend)),
+            self.start(watch_progress(self, self.watch, backend)),
+        ]
 
     def release_backend(self) -> None:
         """Let go of the migration's backend: its connection is env.py's to close, and its pid may be reused."""
         self.backend = None
-        if self._watching is not None:
-            self._watching.cancel()
-            self._watching = None
+        for watching in self._watching:
+            watching.cancel()
+        self._watching = []
 
     def expect_deadline_error(self, make: Callable[[], GateError] | None) -> None:
         """Say what the run is waiting for, so that the deadline is reported as that; None for nothing special."""
@@ -156,6 +170,21 @@ class Gate:
             )
         )
 
+    async def cancel_migration(self, function: str, backend: MigrationBackend) -> None:
+        """Call ``function`` on the migration's session, and on no other that may have its pid by now."""
+        assert self.watch is not None
+        log.info("migration_cancelled", function=function, pid=backend.pid)
+        same = quote_literal(backend.backend_start)
+        # Without pg_read_all_stats the start of another role's session reads as NULL.
+        await self.watch.fetch(
+            f"SELECT {function}(pid) FROM pg_stat_activity WHERE pid = {backend.pid}"  # noqa: S608  an integer
+            f" AND coalesce(backend_start::text, {same}) = {same}"
+        )
+
+    def call_at_the_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` although the run is interrupted; it must be short."""
+        return self._control.call(work, timeout=_LAST_WORDS_SECONDS)
+
     async def _stop_migration(self) -> None:
         """Cancel the migration's statement until the run has let go of it; end its session when that does not help.
 
@@ -165,12 +194,5 @@ class Gate:
         while (backend := self.backend) is not None and self.watch is not None:
             if not backend.committing:
                 late = time.monotonic() - started > _TERMINATE_AFTER_SECONDS
-                function = "pg_terminate_backend" if late else "pg_cancel_backend"
-                log.info("migration_cancelled", function=function, pid=backend.pid)
-                same = quote_literal(backend.backend_start)
-                # Without pg_read_all_stats the start of another role's session reads as NULL.
-                await self.watch.fetch(
-                    f"SELECT {function}(pid) FROM pg_stat_activity WHERE pid = {backend.pid}"  # noqa: S608  an integer
-                    f" AND coalesce(backend_start::text, {same}) = {same}"
-                )
+                await self.cancel_migration("pg_terminate_backend" if late else "pg_cancel_backend", backend)
             await asyncio.sleep(_CANCEL_AGAIN_SECONDS)

@@ -4,20 +4,22 @@ Listeners go on this connection and on no engine, so a second engine of a model 
 """
 
 import re
-import time
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
 from sage_migrate.advisory_lock import holds_lock_sql
-from sage_migrate.durations import as_milliseconds
+from sage_migrate.concurrent_ddl import blocks_nobody, check_result, prepare
+from sage_migrate.durations import as_milliseconds, parse_duration
 from sage_migrate.errors import WrongDatabaseError
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
 from sage_migrate.session import KEEPALIVE, quote_identifier, set_config_sql
 
-_OWN_TIMEOUT = re.compile(r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\b", re.IGNORECASE)
+_OWN_TIMEOUT = re.compile(
+    r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bTO\b)\s*'?([^';]*)", re.IGNORECASE
+)
 
 
 class MigrationConnection:
@@ -34,6 +36,9 @@ class MigrationConnection:
         self._work = 0
         self._stamped = False
         self._own_timeouts = False
+        self._is_patient = False
+        self.statement_timeout = gate.settings.statement_timeout
+        """Seconds that the statement at work may run, as far as the run knows."""
         self.partly_committed = False
         """Whether the revision at work has committed a part of itself (autocommit_block, a commit() of its own)."""
         self.is_external = bool(connection.in_transaction())
@@ -47,7 +52,7 @@ class MigrationConnection:
                 "transaction and their locks add up; limits, lock and guard hold all the same",
                 remedy="call context.configure() before anything that begins a transaction",
             )
-        event.listen(connection, "before_cursor_execute", self._before_statement)
+        event.listen(connection, "before_cursor_execute", self._before_statement, retval=True)
         event.listen(connection, "after_cursor_execute", self._after_statement)
         event.listen(connection, "commit", self._before_commit)
         event.listen(connection, "rollback", self._on_rollback)
@@ -56,7 +61,6 @@ class MigrationConnection:
         """Forget the revision before; set the limits again where it had set its own."""
         if self._own_timeouts:
             self._set_limits()
-            self._own_timeouts = False
         self._work, self._stamped, self.partly_committed = 0, False, False
 
     def mark_stamped(self) -> None:
@@ -101,9 +105,11 @@ class MigrationConnection:
             "statement_timeout": as_milliseconds(settings.statement_timeout),
             # A runner that died must not leave its statement running, nor its transaction open.
             "client_connection_check_interval": "500ms",
-            "idle_in_transaction_session_timeout": as_milliseconds(settings.deadline),
+            "idle_in_transaction_session_timeout": as_milliseconds(settings.idle_timeout),
+            "transaction_timeout": as_milliseconds(settings.deadline),
         }
         self._execute_raw(set_config_sql(limits), keep=True)
+        self._own_timeouts, self.statement_timeout = False, settings.statement_timeout
         if settings.role:
             self._execute_raw(f"SET ROLE {quote_identifier(settings.role)}", keep=True)
 
@@ -123,17 +129,47 @@ class MigrationConnection:
             driver.commit() if keep else driver.rollback()
         return rows
 
-    def _before_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def _before_statement(
+        self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
+    ) -> tuple[str, Any]:
         self._gate.interruption.check()
         own = _OWN_TIMEOUT.match(statement)
         if own:
             self._own_timeouts = True
-            log.info("timeout_set_by_revision", setting=own[1].lower())
-        self.backend.statement, self.backend.started, self.backend.running = statement, time.monotonic(), True
+            log.info("timeout_set_by_revision", setting=own[1].lower(), value=own[2].strip())
+            if own[1].lower() == "statement_timeout":
+                self.statement_timeout = _seconds(own[2])
+        elif blocks_nobody(statement) and not self._holds_locks():
+            statement = self._be_patient(statement)
+        self.backend.begin(statement)
+        return statement, parameters
 
-    def _after_statement(self, *_: Any) -> None:
+    def _after_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self._work += 1
         self.backend.running = False
+        if self._is_patient:
+            self._is_patient = False
+            self._set_limits()
+            check_result(statement, self._execute_raw)
+
+    def _be_patient(self, statement: str) -> str:
+        """Give a statement that blocks nobody what is left of the deadline, and the guard stays on."""
+        remaining = self._gate.remaining()
+        statement = prepare(
+            statement, self._execute_raw, remaining_seconds=remaining, in_transaction=not self._is_autocommit()
+        )
+        if not self._own_timeouts:
+            limit = as_milliseconds(remaining)
+            self._execute_raw(set_config_sql({"lock_timeout": limit, "statement_timeout": limit}))
+            self._is_patient, self._own_timeouts, self.statement_timeout = True, True, remaining
+        return statement
+
+    def _holds_locks(self) -> bool:
+        """Tell whether the transaction may hold locks of statements before: those would be held all along."""
+        return self._work > 0 and not self._is_autocommit()
+
+    def _is_autocommit(self) -> bool:
+        return bool(getattr(self._connection.connection, "autocommit", False))
 
     def _before_commit(self, _connection: Connection) -> None:
         self._gate.interruption.check()
@@ -144,3 +180,14 @@ class MigrationConnection:
     def _on_rollback(self, _connection: Connection) -> None:
         self._work = 0
         self.backend.running = False
+
+
+def _seconds(text: str) -> float:
+    """Return the value of a PostgreSQL timeout in seconds; a bare number is in milliseconds, 0 means none."""
+    value = text.strip()
+    if value.isdigit():
+        return int(value) / 1000 or float("inf")
+    try:
+        return parse_duration(value)
+    except ValueError:
+        return float("inf")

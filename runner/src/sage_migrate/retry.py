@@ -9,19 +9,21 @@ import random
 import time
 from collections.abc import Sequence
 
+from sage_migrate.blockers import describe_blockers, make_way, still_there
 from sage_migrate.errors import LockNotObtainedError
-from sage_migrate.lock_waits import Lock, describe_sessions
+from sage_migrate.lock_waits import Lock
 from sage_migrate.logs import log
-from sage_migrate.redact import shorten_sql
-from sage_migrate.session import Session, quote_literal
+from sage_migrate.session import Session
+from sage_migrate.settings import Settings
 
 _LOOK_SECONDS = 0.1
 _JITTER_SECONDS = 0.2
+_LONGEST_BLIND_WAIT_SECONDS = 5.0
 _SAY_SECONDS = 5.0
 
 
 async def wait_for_blockers(
-    session: Session, blockers: Sequence[Lock], *, revision: str, tries: int, show_literals: bool
+    session: Session, blockers: Sequence[Lock], settings: Settings, *, revision: str, tries: int
 ) -> None:
     """Return when none of ``blockers`` holds its lock any more, and a random moment later.
 
@@ -30,9 +32,12 @@ async def wait_for_blockers(
     started = time.monotonic()
     said = float("-inf")
     # Nobody seen (a deadlock, or a try that was over before the look): a wait that grows with the tries.
-    left: Sequence[Lock] = blockers
-    await asyncio.sleep(random.uniform(0, _JITTER_SECONDS if blockers else min(5.0, 0.1 * 2 ** min(tries, 6))))  # noqa: S311  jitter
-    while left := await _still_there(session, left):
+    longest = _JITTER_SECONDS if blockers else min(_LONGEST_BLIND_WAIT_SECONDS, 0.1 * 2 ** min(tries, 6))
+    await asyncio.sleep(random.uniform(0, longest))  # noqa: S311  jitter
+    left: Sequence[Lock] = await still_there(session, blockers)
+    if left:
+        await make_way(session, left, settings)
+    while left := await still_there(session, left):
         waited = time.monotonic() - started
         if waited - said >= _SAY_SECONDS:
             said = waited
@@ -41,33 +46,9 @@ async def wait_for_blockers(
                 revision=revision,
                 tries=tries,
                 waited_seconds=round(waited, 3),
-                blockers=await describe_blockers(session, left, show_literals=show_literals),
+                blockers=await describe_blockers(session, left, show_literals=settings.show_literals),
             )
-        await asyncio.sleep(_LOOK_SECONDS * random.uniform(0.5, 1))  # noqa: S311  jitter
-
-
-async def describe_blockers(
-    session: Session, blockers: Sequence[Lock], *, show_literals: bool
-) -> list[dict[str, object]]:
-    """Return who is in the way, for the log."""
-    known = {row["pid"]: row for row in await describe_sessions(session, [lock.pid for lock in blockers])}
-    described = []
-    for lock in blockers:
-        row = known.get(lock.pid, {})
-        age = row.get("transaction_age_seconds")
-        described.append(
-            {
-                "pid": lock.pid,
-                "relation": lock.relation,
-                "mode": lock.mode,
-                "application_name": row.get("application_name") or ("prepared transaction" if not lock.pid else None),
-                "role": row.get("role"),
-                "state": row.get("state"),
-                "transaction_age_seconds": None if age is None else round(age, 1),
-                "query": shorten_sql(row.get("query") or "", literals=show_literals),
-            }
-        )
-    return described
+        await asyncio.sleep(random.uniform(0.5, 1) * _LOOK_SECONDS)  # noqa: S311  jitter
 
 
 def lock_not_obtained(
@@ -90,15 +71,3 @@ def lock_not_obtained(
 async def wait_a_moment() -> None:
     """Wait about a second, for a database that only env.py can ask."""
     await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311  jitter
-
-
-async def _still_there(session: Session, blockers: Sequence[Lock]) -> list[Lock]:
-    if not blockers:
-        return []
-    transactions = ", ".join({quote_literal(lock.virtualtransaction) for lock in blockers})
-    rows = await session.fetch(
-        "SELECT DISTINCT coalesce(pid, 0) AS pid, virtualtransaction FROM pg_locks"  # noqa: S608  quoted
-        f" WHERE granted AND virtualtransaction IN ({transactions})"
-    )
-    alive = {(row["pid"], row["virtualtransaction"]) for row in rows}
-    return [lock for lock in blockers if (lock.pid, lock.virtualtransaction) in alive]

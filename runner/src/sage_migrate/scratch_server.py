@@ -74,10 +74,10 @@ class ScratchServer:
             RuntimeError: with the end of the server's log.
         """
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
-        address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", self.directory]
+        address = ["-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.directory)]
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [self.bin_directory / "postgres", "-D", self._data, *address, *options],
+                [str(self.bin_directory / "postgres"), "-D", str(self._data), *address, *options],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, user=self._user, start_new_session=True,
             )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS

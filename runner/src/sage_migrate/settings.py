@@ -52,6 +52,20 @@ OPTIONS = (
     _duration("stall-budget", "how long anybody may wait for the migration", "1s"),
     _duration("statement-timeout", "how long one statement may run", "180s"),
     _duration("deadline", "how long the whole run may take, waiting included", "240s"),
+    _duration("idle-timeout", "how long the migration's transaction may idle while a revision computes", "60s"),
+    Option(name="observe", help="the stall guard only reports what it would have cancelled", flag=True),
+    _duration("terminate-idle-after", "end a blocker that idles in a transaction older than this (off by default)", None),
+    Option(
+        name="terminate-idle-applications",
+        help="end a blocker that idles in a transaction, of these application_names (off by default)",
+        metavar="NAME[,NAME]",
+    ),
+    Option(
+        name="if-locked",
+        help="while another runner holds the lock: wait for it until the deadline, or fail at once",
+        default="wait",
+        choices=("wait", "fail"),
+    ),
     Option(
         name="if-ahead",
         help="what to do when the database is at a revision that this image lacks: 'known' accepts it where the recorded "
@@ -68,7 +82,6 @@ OPTIONS = (
     Option(name="show-literals", help="keep literals of SQL and PostgreSQL's DETAIL in what is logged", flag=True),
     Option(name="debug", help="show the traceback of a failure", flag=True),
 )  # fmt: skip
-_DURATIONS = ("wait_timeout", "lock_timeout", "stall_budget", "statement_timeout", "deadline")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +97,11 @@ class Settings:
     stall_budget: float = 1.0
     statement_timeout: float = 180.0
     deadline: float = 240.0
+    idle_timeout: float = 60.0
+    observe: bool = False
+    terminate_idle_after: float | None = None
+    terminate_idle_applications: str | None = None
+    if_locked: str = "wait"
     if_ahead: str = "known"
     phase: str = "all"
     role: str | None = None
@@ -191,7 +209,7 @@ def _ladder(values: Mapping[str, Any]) -> dict[str, float]:
 
 def _check_ladder(settings: Settings) -> None:
     rungs = ("lock_timeout", "stall_budget", "statement_timeout", "deadline")
-    pairs = [*itertools.pairwise(rungs), ("wait_timeout", "deadline")]
+    pairs = [*itertools.pairwise(rungs), ("wait_timeout", "deadline"), ("stall_budget", "idle_timeout")]
     for lower, upper in pairs:
         if getattr(settings, lower) >= getattr(settings, upper):
             msg = (

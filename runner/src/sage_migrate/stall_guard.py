@@ -30,11 +30,14 @@ class StallGuard:
         self._gate = gate
         self.stall_budget = gate.settings.stall_budget
         self.blockers: list[Lock] = []
+        self.cancelled_in_queue = False
+        """Whether the guard itself broke off the last try, so that it counts as a lock that was not to be had."""
         self.longest_stall_seconds = 0.0
 
     def take_blockers(self) -> list[Lock]:
         """Return who was in the way of the last try, and forget them."""
         blockers, self.blockers = self.blockers, []
+        self.cancelled_in_queue = False
         return blockers
 
     async def watch(self, session: Session, backend: "MigrationBackend") -> None:
@@ -67,8 +70,16 @@ class StallGuard:
         sessions = await describe_sessions(session, [victim.pid for victim in victims])
         # Autovacuum gives way by itself and keeps nobody waiting.
         served = [victim for victim in victims if not _is_background(victim, sessions)]
-        if any(victim.waited_seconds >= self.stall_budget for victim in served) and not backend.committing:
-            self._gate.interruption.request(self._evidence(backend, waits, served, sessions))
+        if not backend.committing and any(victim.waited_seconds >= self.stall_budget for victim in served):
+            evidence = self._evidence(backend, waits, served, sessions)
+            if self._gate.settings.observe:
+                log.warning("would_have_cancelled", reason=evidence.what)
+            elif waits.waits_of(backend.pid):
+                # Only the queue stalls them, and the queue is left by giving up this try.
+                self.cancelled_in_queue = True
+                await self._gate.cancel_migration("pg_cancel_backend", backend)
+            else:
+                self._gate.interruption.request(evidence)
         return self.stall_budget / 2
 
     def _evidence(

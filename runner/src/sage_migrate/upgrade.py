@@ -44,9 +44,13 @@ def open_gate(gate: Gate, connect: Connect) -> None:
     gate.call(check_server(lock))
     gate.call(check_pooler(lock, watch))
     gate.expect_deadline_error(
-        lambda: RunnerLockTimeoutError("Another runner held the migration lock until the deadline.")
+        lambda: RunnerLockTimeoutError(
+            "Another runner held the migration lock until the deadline.",
+            remedy="The runner_lock_awaited events name it. Run this again when it has ended; if it is dead, end its session "
+            "(pg_terminate_backend).",
+        )
     )
-    pid, token = gate.call(acquire_lock(lock))
+    pid, token = gate.call(acquire_lock(lock, if_locked=gate.settings.if_locked))
     gate.expect_deadline_error(None)
     gate.open(lock, watch, lock_pid=pid, lock_token=token)
 

@@ -2,7 +2,7 @@
 
 from sage_migrate.errors import ReadOnlyTargetError, TransactionPoolerError
 from sage_migrate.logs import log
-from sage_migrate.session import Session
+from sage_migrate.session import Session, quote_identifier
 
 _OLDEST = 140000
 
@@ -16,7 +16,8 @@ async def check_server(session: Session) -> None:
     (server,) = await session.fetch(
         "SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,"
         " pg_is_in_recovery() AS in_recovery, current_setting('transaction_read_only') AS read_only,"
-        " current_database() AS database, current_user AS role"
+        " current_database() AS database, current_user AS role,"
+        " pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all"
     )
     if server["in_recovery"]:
         msg = (
@@ -32,6 +33,12 @@ async def check_server(session: Session) -> None:
         )
     if server["version"] < _OLDEST:
         log.warning("server_version_untested", version=server["name"], oldest_tested="14")
+    if not server["sees_all"]:
+        log.warning(
+            "evidence_limited",
+            effect="who blocks or waits is found all the same, but not what other roles' sessions do",
+            remedy=f"GRANT pg_read_all_stats TO {quote_identifier(server['role'])}",
+        )
     log.info("server_checked", database=server["database"], role=server["role"], server_version=server["name"])
 
 

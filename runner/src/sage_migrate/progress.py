@@ -1,0 +1,92 @@
+"""How far a long statement is, where PostgreSQL tells: a log event every few seconds."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sage_migrate.logs import log
+from sage_migrate.redact import shorten_sql
+from sage_migrate.session import Session
+
+if TYPE_CHECKING:
+    from sage_migrate.gate import Gate, MigrationBackend
+
+_SAY_SECONDS = 5.0
+# https://www.postgresql.org/docs/current/progress-reporting.html
+_PROGRESS = """
+SELECT command, phase, blocks_done AS done, blocks_total AS total, 'blocks' AS unit
+  FROM pg_stat_progress_create_index WHERE pid = {pid}
+UNION ALL SELECT command, phase, heap_blks_scanned, heap_blks_total, 'blocks' FROM pg_stat_progress_cluster WHERE pid = {pid}
+UNION ALL SELECT 'VACUUM', phase, heap_blks_scanned, heap_blks_total, 'blocks' FROM pg_stat_progress_vacuum WHERE pid = {pid}
+UNION ALL SELECT 'ANALYZE', phase, sample_blks_scanned, sample_blks_total, 'blocks' FROM pg_stat_progress_analyze WHERE pid = {pid}
+UNION ALL SELECT command, type, bytes_processed, bytes_total, 'bytes' FROM pg_stat_progress_copy WHERE pid = {pid}
+"""
+# What comes after the first scan of the table (sort, load, a second scan to validate) takes about as long again.
+_SHARE_OF_FIRST_SCAN = 0.5
+_FIRST_SCAN = "building index: scanning table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One look. ``fraction`` is that of the phase; ``estimated_seconds`` of the whole statement, where it can be told."""
+
+    command: str
+    phase: str
+    done: int
+    total: int
+    unit: str
+    elapsed_seconds: float
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the phase is done, None where PostgreSQL does not say."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+    @property
+    def estimated_seconds(self) -> float | None:
+        """How long the whole build of an index takes, judged by its first scan; a rough figure, to refuse by."""
+        if self.phase != _FIRST_SCAN or not self.fraction:
+            return None
+        return self.elapsed_seconds / (self.fraction * _SHARE_OF_FIRST_SCAN)
+
+
+async def read_progress(session: Session, pid: int, elapsed_seconds: float) -> Progress | None:
+    """Return how far the statement of ``pid`` is, None where PostgreSQL has no view for it."""
+    rows = await session.fetch(_PROGRESS.format(pid=pid))
+    row = next((row for row in rows if row["phase"] is not None), None)
+    if row is None:
+        return None
+    return Progress(
+        command=row["command"],
+        phase=row["phase"],
+        done=row["done"] or 0,
+        total=row["total"] or 0,
+        unit=row["unit"],
+        elapsed_seconds=elapsed_seconds,
+    )
+
+
+async def watch_progress(gate: "Gate", session: Session, backend: "MigrationBackend") -> None:
+    """Log how far a long statement is, until cancelled; keep the last look for who breaks the statement off."""
+    while True:
+        await asyncio.sleep(_SAY_SECONDS)
+        elapsed = time.monotonic() - backend.started
+        if not backend.running or elapsed < _SAY_SECONDS:
+            continue
+        progress = await read_progress(session, backend.pid, elapsed)
+        backend.progress = progress
+        if progress is not None and progress.estimated_seconds is not None:
+            backend.estimated_seconds = progress.estimated_seconds
+        fields: dict[str, object] = {}
+        if progress is not None:
+            fraction = progress.fraction
+            fields = {"phase": progress.phase, "done": progress.done, "total": progress.total, "unit": progress.unit}
+            fields |= {"fraction": None if fraction is None else round(fraction, 3)}
+        log.info(
+            "statement_progress",
+            statement=shorten_sql(backend.statement, literals=gate.settings.show_literals),
+            elapsed_seconds=round(elapsed, 1),
+            longest_stall_seconds=round(gate.guard.longest_stall_seconds, 3),
+            **fields,
+        )
