@@ -28,12 +28,15 @@ from sage_migrate.gate import Gate
 from sage_migrate.lineage import Known
 from sage_migrate.logs import adopt_standard_logging, log
 from sage_migrate.migration_connection import MigrationConnection
-from sage_migrate.preflight.position import Position, check_position
+from sage_migrate.preflight.position import Position, check_position, read_versions
 from sage_migrate.project import Project, parents_of
 from sage_migrate.redact import shorten_sql
 from sage_migrate.report import Report, RevisionResult, revisions_to_apply
 from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blockers
 from sage_migrate.session import quote_literal
+from sage_migrate.wait import wait_for_database
+
+_SETTLE_SECONDS = 10
 
 
 class GateEnvironment(EnvironmentContext):
@@ -231,6 +234,10 @@ class MigrationRun:
             # The revision ended Alembic's transaction by a commit() of its own: the version row was in the next one.
             log.warning("revision_committed_itself", revision=self.report.revision)
         self._connection.end_revision()
+        self._note_applied()
+
+    def _note_applied(self) -> None:
+        assert self.report.revision is not None
         seconds = round(time.monotonic() - self._revision_started, 3)
         self.report.applied.append(
             RevisionResult(revision=self.report.revision, duration_seconds=seconds, tries=self._tries)
@@ -327,6 +334,8 @@ class MigrationRun:
         if self._refusal is not None:
             return self._refusal
         connection, settings = self._connection, self.gate.settings
+        if connection is not None and connection.backend.committing:
+            self._settle_commit()
         self.report.partly_committed = connection is not None and connection.partly_committed
         return explain(
             error,
@@ -340,6 +349,30 @@ class MigrationRun:
                 show_literals=settings.show_literals,
             ),
         )
+
+    def _settle_commit(self) -> None:
+        """Find out from the version table, on a new connection, whether a COMMIT whose answer is missing took place."""
+        assert self._position is not None
+        revision = self.report.revision
+        try:
+            found = self.gate.call_at_the_end(self._read_versions())
+        except Exception as error:  # noqa: BLE001  any driver's: then it stays unknown, and the report says so
+            log.error("commit_outcome_unknown", revision=revision, reason=type(error).__name__)
+            self.report.commit_unknown = True
+            return
+        committed = found == self._position.current
+        log.warning("commit_outcome", revision=revision, committed=committed)
+        if committed:
+            self._note_applied()
+
+    async def _read_versions(self) -> tuple[str, ...]:
+        assert self._position is not None
+        assert self.gate.connect is not None
+        session = await wait_for_database(self.gate.connect, "sage-migrate settle", wait_timeout=_SETTLE_SECONDS)
+        try:
+            return await read_versions(session, self._position.table)
+        finally:
+            await session.close()
 
     def _broken_off_build(self) -> GateError | None:
         """Note on an index whose build met the deadline how long it takes, so that the next run does not begin again."""

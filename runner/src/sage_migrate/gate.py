@@ -13,7 +13,8 @@ from sage_migrate.errors import ConnectionLostError, DeadlineExceededError, Gate
 from sage_migrate.interruption import Interruption
 from sage_migrate.logs import log
 from sage_migrate.progress import Progress, watch_progress
-from sage_migrate.session import ControlThread, Session, quote_literal
+from sage_migrate.redact import redact
+from sage_migrate.session import Connect, ControlThread, Session, quote_literal
 from sage_migrate.settings import Settings
 from sage_migrate.stall_guard import StallGuard
 
@@ -21,7 +22,7 @@ T = TypeVar("T")
 
 _CANCEL_AGAIN_SECONDS = 0.2
 _TERMINATE_AFTER_SECONDS = 3.0
-_LAST_WORDS_SECONDS = 3.0
+_LAST_WORDS_SECONDS = 15.0
 
 
 @dataclass(kw_only=True)
@@ -54,6 +55,7 @@ class Gate:
         self.interruption = interruption
         self.guard = StallGuard(self)
         self.watch: Session | None = None
+        self.connect: Connect | None = None
         self.backend: MigrationBackend | None = None
         self.lock_pid = 0
         self.lock_token = 0
@@ -95,8 +97,9 @@ class Gate:
         self._sessions.append(session)
         return session
 
-    def open(self, lock: Session, watch: Session, *, lock_pid: int, lock_token: int) -> None:
+    def open(self, connect: Connect, lock: Session, watch: Session, *, lock_pid: int, lock_token: int) -> None:
         """Note the sessions, now that the lock is held."""
+        self.connect = connect
         self._lock, self.watch = lock, watch
         self.lock_pid, self.lock_token = lock_pid, lock_token
 
@@ -141,10 +144,9 @@ class Gate:
         assert self.watch is not None
         self.release_backend()
         self.backend = backend
-        self._watching = [
-            self.start(self.guard.watch(self.watch, backend)),
-            self.start(watch_progress(self, self.watch, backend)),
-        ]
+        guarding = self.start(self.guard.watch(self.watch, backend))
+        guarding.add_done_callback(self._stop_unguarded)
+        self._watching = [guarding, self.start(watch_progress(self, self.watch, backend))]
 
     def release_backend(self) -> None:
         """Let go of the migration's backend: its connection is env.py's to close, and its pid may be reused."""
@@ -156,6 +158,17 @@ class Gate:
     def expect_deadline_error(self, make: Callable[[], GateError] | None) -> None:
         """Say what the run is waiting for, so that the deadline is reported as that; None for nothing special."""
         self._deadline_error = make
+
+    def _stop_unguarded(self, guarding: concurrent.futures.Future[None]) -> None:
+        """Stop the run when the guard cannot watch any more: no promise without it."""
+        if not guarding.cancelled() and guarding.exception() is not None:
+            log.error("guard_lost", reason=redact(str(guarding.exception())))
+            self.interruption.request(
+                ConnectionLostError(
+                    "The session that watches for stalls broke, and the migration does not go on unwatched.",
+                    remedy="See whether the server restarted or ended the session; then run it again.",
+                )
+            )
 
     async def _pass_deadline(self) -> None:
         await asyncio.sleep(self.remaining())

@@ -62,6 +62,7 @@ class MigrationConnection:
         if self._own_timeouts:
             self._set_limits()
         self._work, self._stamped, self.partly_committed = 0, False, False
+        self.backend.committing = False
 
     def mark_stamped(self) -> None:
         """Note that the version row is written: the next commit makes the revision durable."""

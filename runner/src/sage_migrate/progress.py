@@ -74,7 +74,11 @@ async def watch_progress(gate: "Gate", session: Session, backend: "MigrationBack
         elapsed = time.monotonic() - backend.started
         if not backend.running or elapsed < _SAY_SECONDS:
             continue
-        progress = await read_progress(session, backend.pid, elapsed)
+        try:
+            progress = await read_progress(session, backend.pid, elapsed)
+        except Exception as error:  # noqa: BLE001  any driver's: progress is a courtesy, the guard tells of a broken session
+            log.info("progress_unknown", reason=type(error).__name__)
+            return
         backend.progress = progress
         if progress is not None and progress.estimated_seconds is not None:
             backend.estimated_seconds = progress.estimated_seconds

@@ -37,6 +37,8 @@ class Report:
     """The revision at work, or the one that failed."""
     partly_committed: bool = False
     """Whether the failed revision had already committed a part of itself (autocommit_block, commit())."""
+    commit_unknown: bool = False
+    """Whether the connection broke while the revision's COMMIT was under way, and its outcome could not be found out."""
     outcome: str = "nothing to do"
 
     @property
@@ -55,6 +57,8 @@ class Report:
         )
         if self.revision is None:
             return done
+        if self.commit_unknown:
+            return f"{done} Whether {self.revision} was committed is not known: look at the version table."
         if self.partly_committed:
             return f"{done} {self.revision} committed a part of its work before it failed (an autocommit block, or a commit of its own)."
         return f"{done} {self.revision} was rolled back whole."

@@ -29,7 +29,9 @@ KEEPALIVE = {
 # The lock's session is idle for as long as the migration runs, and that must not end it.
 SESSION_PARAMETERS = {
     **KEEPALIVE,
+    "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "transaction_timeout": "0",
     "statement_timeout": "10s",
     "lock_timeout": "1s",
 }

@@ -6,7 +6,7 @@ from sage_migrate.errors import EndedShortError, RunnerLockTimeoutError
 from sage_migrate.gate import Gate
 from sage_migrate.interruption import Interruption
 from sage_migrate.logs import log
-from sage_migrate.preflight.position import Position
+from sage_migrate.preflight.position import Position, read_versions
 from sage_migrate.preflight.server import check_pooler, check_server
 from sage_migrate.project import load_project, offer_url
 from sage_migrate.report import Report
@@ -52,7 +52,7 @@ def open_gate(gate: Gate, connect: Connect) -> None:
     )
     pid, token = gate.call(acquire_lock(lock, if_locked=gate.settings.if_locked))
     gate.expect_deadline_error(None)
-    gate.open(lock, watch, lock_pid=pid, lock_token=token)
+    gate.open(connect, lock, watch, lock_pid=pid, lock_token=token)
 
 
 def connect_like(connection: object) -> Connect:
@@ -69,8 +69,7 @@ def verify(gate: Gate, position: Position) -> None:
         EndedShortError: they differ, so something that was reported as applied is not there.
     """
     assert gate.watch is not None
-    rows = gate.call(gate.watch.fetch(f"SELECT version_num FROM {position.table}"))  # noqa: S608  quoted
-    found = tuple(sorted(row["version_num"] for row in rows))
+    found = gate.call(read_versions(gate.watch, position.table))
     if found != position.current:
         at, target = ", ".join(found) or "nothing", ", ".join(position.current) or "nothing"
         msg = f"The version table holds {at}, and this run's target was {target}."

@@ -17,6 +17,7 @@ async def check_server(session: Session) -> None:
         "SELECT current_setting('server_version_num')::int AS version, current_setting('server_version') AS name,"
         " pg_is_in_recovery() AS in_recovery, current_setting('transaction_read_only') AS read_only,"
         " current_database() AS database, current_user AS role,"
+        " (SELECT count(*) FROM pg_stat_replication) AS standbys,"
         " pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') AS sees_all"
     )
     if server["in_recovery"]:
@@ -33,6 +34,12 @@ async def check_server(session: Session) -> None:
         )
     if server["version"] < _OLDEST:
         log.warning("server_version_untested", version=server["name"], oldest_tested="14")
+    if server["standbys"]:
+        log.warning(
+            "standbys_not_watched",
+            standbys=server["standbys"],
+            effect="a hot standby replays our ACCESS EXCLUSIVE locks and its readers wait for them, which the primary cannot see",
+        )
     if not server["sees_all"]:
         log.warning(
             "evidence_limited",
