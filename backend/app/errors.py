@@ -11,7 +11,7 @@ async def answer_invalid_request(_request: Request, error: Exception) -> Respons
 
     FastAPI's own handler does, and then fails on what UTF-8 or JSON cannot hold: a lone surrogate, a NaN.
     """
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - Starlette's type of a handler is no narrower
+    assert isinstance(error, RequestValidationError)
     detail = [{key: problem[key] for key in ("type", "loc", "msg")} for problem in error.errors()]
     # ASCII with escapes, because a name in `loc` may be the surrogate.
     return Response(

@@ -30,9 +30,7 @@ Title = Annotated[
 ExtraMetadata = Annotated[
     dict[str, JsonValue],
     AfterValidator(_require_storable),
-    Field(
-        description="Anything else that is known about it; stored as it is.", examples=[{"channel": "email"}]
-    ),
+    Field(description="Anything else that is known about it; stored as it is.", examples=[{"channel": "email"}]),
 ]
 
 
@@ -85,9 +83,7 @@ class ConversationPage(BaseModel):
     """A page of conversations, newest first."""
 
     items: list[ConversationRead]
-    next_cursor: str | None = Field(
-        description="Give it as `cursor` to get the next page; null on the last one."
-    )
+    next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null on the last one.")
 
 
 class ErrorDetail(BaseModel):

@@ -19,7 +19,8 @@ from sqlalchemy import URL, make_url
 from app.main import app
 
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
-TEMPLATE = "sample_template"
+# With its process id, because test processes may share a server.
+TEMPLATE = f"sample_template_{os.getpid()}"
 
 
 def _execute(url: URL, *statements: str) -> list[asyncpg.Record]:
@@ -63,7 +64,7 @@ def server_url() -> Iterator[URL]:
 @pytest.fixture(scope="session")
 def template(server_url: URL) -> Iterator[str]:
     """Give the name of a database that was migrated with Alembic once; tests get copies of it."""
-    _execute(server_url, f"DROP DATABASE IF EXISTS {TEMPLATE}", f"CREATE DATABASE {TEMPLATE}")
+    _execute(server_url, f"CREATE DATABASE {TEMPLATE}")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DATABASE_URL", _spell(server_url.set(database=TEMPLATE)))
         command.upgrade(Config(ALEMBIC_INI), "head")
@@ -106,7 +107,7 @@ def alembic_config() -> Config:
 
 
 @pytest.fixture
-async def service(database: URL) -> AsyncIterator[FastAPI]:  # noqa: ARG001 - it sets DATABASE_URL
+async def service(database: URL) -> AsyncIterator[FastAPI]:
     """Give the application, started on a migrated database."""
     async with app.router.lifespan_context(app):
         yield app

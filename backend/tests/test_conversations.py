@@ -96,9 +96,7 @@ async def test_a_conversation_of_another_organization_is_not_found(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_conversations_of_an_unknown_organization_are_not_found(
-    client: httpx.AsyncClient, method: str
-) -> None:
+async def test_conversations_of_an_unknown_organization_are_not_found(client: httpx.AsyncClient, method: str) -> None:
     """They are not an empty list, and none can be added."""
     response = await client.request(
         method,
@@ -210,7 +208,7 @@ async def test_a_page_has_50_conversations_by_default(
         organization["id"],
     )
     page = (await client.get(conversations)).json()
-    assert len(page["items"]) == 50  # noqa: PLR2004 - the name of the test
+    assert len(page["items"]) == 50
     assert page["next_cursor"] is not None
 
 
@@ -247,9 +245,7 @@ async def test_paging_goes_on_where_it_was(client: httpx.AsyncClient, conversati
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "101", "many", "9" * 30])
-async def test_a_limit_out_of_bounds_is_refused(
-    client: httpx.AsyncClient, conversations: str, limit: str
-) -> None:
+async def test_a_limit_out_of_bounds_is_refused(client: httpx.AsyncClient, conversations: str, limit: str) -> None:
     """The answer is 422 and says where."""
     response = await client.get(conversations, params={"limit": limit})
     assert response.status_code == httpx.codes.UNPROCESSABLE_ENTITY

@@ -40,8 +40,7 @@ async def test_the_list_reads_one_page_of_the_index(
 ) -> None:
     """No sort, and no row that is not returned: the cost of a page does not grow with the organization."""
     org_ids = [
-        row["id"]
-        for row in await connection.fetch("INSERT INTO organizations (name) VALUES ('a'), ('b') RETURNING id")
+        row["id"] for row in await connection.fetch("INSERT INTO organizations (name) VALUES ('a'), ('b') RETURNING id")
     ]
     await connection.execute(
         "INSERT INTO conversations (org_id, title, created_at)"
@@ -54,9 +53,7 @@ async def test_the_list_reads_one_page_of_the_index(
 
     issued: list[tuple[str, Parameters]] = []
 
-    def record(
-        _connection: Connection, _cursor: object, sql: str, parameters: Parameters, *_: object
-    ) -> None:
+    def record(_connection: Connection, _cursor: object, sql: str, parameters: Parameters, *_: object) -> None:
         issued.append((sql, parameters))
 
     engine = service.state.engine

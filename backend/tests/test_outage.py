@@ -62,9 +62,7 @@ async def test_an_outage_ends_by_itself(
     assert (await client.get(conversations)).json()["items"] == []
 
 
-async def test_an_outage_does_not_unready_a_pod(
-    client: httpx.AsyncClient, server_url: URL, database: URL
-) -> None:
+async def test_an_outage_does_not_unready_a_pod(client: httpx.AsyncClient, server_url: URL, database: URL) -> None:
     """What /readyz has shown once stays shown, and /healthz never asks the database."""
     assert (await client.get("/readyz")).status_code == httpx.codes.OK
     async with outage(server_url, database):

@@ -37,9 +37,7 @@ async def migrate(config: Config, revision: str) -> None:
     await anyio.to_thread.run_sync(partial(command.upgrade, config, revision))
 
 
-async def test_a_pod_is_ready_once_its_schema_is_there(
-    client: httpx.AsyncClient, alembic_config: Config
-) -> None:
+async def test_a_pod_is_ready_once_its_schema_is_there(client: httpx.AsyncClient, alembic_config: Config) -> None:
     """Not before, not one revision earlier; it migrates nothing itself."""
     for revision in ("base", "head-1"):
         await migrate(alembic_config, revision)

@@ -68,9 +68,7 @@ def test_a_password_may_hold_anything(monkeypatch: pytest.MonkeyPatch, written: 
         ("?host=/run/postgresql", {"host": "/run/postgresql"}),
     ],
 )
-def test_options_of_libpq_are_understood(
-    monkeypatch: pytest.MonkeyPatch, query: str, expected: dict[str, str]
-) -> None:
+def test_options_of_libpq_are_understood(monkeypatch: pytest.MonkeyPatch, query: str, expected: dict[str, str]) -> None:
     """Those that asyncpg reads in a DSN only are given to it in one."""
     monkeypatch.setenv("DATABASE_URL", f"postgresql://me@db/sample{query}")
     assert Settings().sqlalchemy_url.query == expected
@@ -95,9 +93,7 @@ async def test_a_certificate_authority_is_not_ignored(
     monkeypatch: pytest.MonkeyPatch, server_url: URL, tmp_path: Path
 ) -> None:
     """Where `sslrootcert` is not there, nothing is connected to."""
-    url = server_url.update_query_dict(
-        {"sslmode": "verify-full", "sslrootcert": str(tmp_path / "absent.pem")}
-    )
+    url = server_url.update_query_dict({"sslmode": "verify-full", "sslrootcert": str(tmp_path / "absent.pem")})
     monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
     engine = create_async_engine(Settings().sqlalchemy_url)
     with pytest.raises(FileNotFoundError):
@@ -140,9 +136,7 @@ def test_without_a_database_the_service_does_not_start() -> None:
         ("postgresql://me:secret@db", "DATABASE_URL names no database"),
     ],
 )
-def test_a_url_that_cannot_be_used_is_refused(
-    monkeypatch: pytest.MonkeyPatch, url: str, message: str
-) -> None:
+def test_a_url_that_cannot_be_used_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
     """The message never shows it: it has the password in it."""
     monkeypatch.setenv("DATABASE_URL", url)
     refused = settings_error()

@@ -40,9 +40,7 @@ class ConversationRepo:
         )
         return conversation
 
-    async def create(
-        self, org_id: UUID, title: str, extra_metadata: dict[str, Any] | None = None
-    ) -> Conversation:
+    async def create(self, org_id: UUID, title: str, extra_metadata: dict[str, Any] | None = None) -> Conversation:
         """Add a conversation to an organization that exists."""
         conversation = Conversation(org_id=org_id, title=title, extra_metadata=extra_metadata or {})
         self._session.add(conversation)

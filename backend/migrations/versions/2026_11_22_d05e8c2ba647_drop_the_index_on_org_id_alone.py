@@ -25,14 +25,10 @@ depends_on: str | Sequence[str] | None = None
 def upgrade() -> None:
     """Apply the revision."""
     with op.get_context().autocommit_block():
-        op.drop_index(
-            op.f("ix_conversations_org_id"), table_name="conversations", postgresql_concurrently=True
-        )
+        op.drop_index(op.f("ix_conversations_org_id"), table_name="conversations", postgresql_concurrently=True)
 
 
 def downgrade() -> None:
     """Take the revision back."""
     with op.get_context().autocommit_block():
-        op.create_index(
-            op.f("ix_conversations_org_id"), "conversations", ["org_id"], postgresql_concurrently=True
-        )
+        op.create_index(op.f("ix_conversations_org_id"), "conversations", ["org_id"], postgresql_concurrently=True)
