@@ -1,0 +1,1 @@
+"""The sample service's migrations under a live application: run ``make demo``."""
