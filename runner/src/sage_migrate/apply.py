@@ -103,7 +103,7 @@ class MigrationRun:
             try:
                 with GateEnvironment(self):
                     self.project.script.run_env()
-            except (Exception, SystemExit, KeyboardInterrupt) as error:
+            except BaseException as error:  # env.py may also exit, or be cancelled
                 failure = self._failure(error)
                 if self._is_waiting_for_database(failure, started):
                     log.info(
@@ -243,7 +243,8 @@ class MigrationRun:
             RevisionResult(revision=self.report.revision, duration_seconds=seconds, tries=self._tries)
         )
         event = "revision_reverted" if self.report.is_downgrade else "revision_applied"
-        log.info(event, revision=self.report.revision, duration_seconds=seconds, tries=self._tries)
+        external = {"committed": False} if self._connection is not None and self._connection.is_external else {}
+        log.info(event, revision=self.report.revision, duration_seconds=seconds, tries=self._tries, **external)
         self.report.revision = None
         self.gate.expect_deadline_error(None)
 
@@ -329,14 +330,17 @@ class MigrationRun:
             raise
 
     def _failure(self, error: BaseException) -> GateError:
+        connection, settings = self._connection, self.gate.settings
+        if connection is not None:
+            self.report.partly_committed = connection.partly_committed
+            if connection.backend.committing:
+                self._settle_commit()
+            elif connection.is_external:
+                self._forget_what_was_rolled_back()
         if self.gate.interruption.error is not None:
             return self._broken_off_build() or self.gate.interruption.error
         if self._refusal is not None:
             return self._refusal
-        connection, settings = self._connection, self.gate.settings
-        if connection is not None and connection.backend.committing:
-            self._settle_commit()
-        self.report.partly_committed = connection is not None and connection.partly_committed
         return explain(
             error,
             Circumstances(
@@ -364,6 +368,15 @@ class MigrationRun:
         log.warning("commit_outcome", revision=revision, committed=committed)
         if committed:
             self._note_applied()
+
+    def _forget_what_was_rolled_back(self) -> None:
+        """Report as applied what the version table shows: one external transaction took the other revisions with it."""
+        try:
+            found = self.gate.call_at_the_end(self._read_versions())
+        except Exception:  # noqa: BLE001  any driver's: the server is gone, and an open transaction with it
+            found = self.report.before
+        kept = self.project.ancestors(found)
+        self.report.applied = [each for each in self.report.applied if (each.revision in kept) != self.report.is_downgrade]
 
     async def _read_versions(self) -> tuple[str, ...]:
         assert self._position is not None
