@@ -14,16 +14,25 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_APPLICATION_NAME = "conversations"
 _CONNECT_TIMEOUT_SECONDS = 5
-# Classes of SQLSTATE that speak of the database's state, not of the statement: connection, resources, object
-# in use, operator intervention (https://www.postgresql.org/docs/current/errcodes-appendix.html).
-_OUTAGES = ("08", "53", "55", "57")
+# Classes of SQLSTATE that speak of the database's state, not of the statement: connection, deadlock, resources,
+# object in use, operator intervention (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+_OUTAGES = ("08", "40", "53", "55", "57")
 DATABASE_ERRORS = (SQLAlchemyError, PostgresError, InterfaceError, OSError)
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
     """Return the pool that all requests of this process share; no connection is made yet."""
     statement_timeout_seconds = settings.database_statement_timeout_seconds
+    # Sent when connecting: behind PgBouncer, name the timeouts in its `ignore_startup_parameters`.
+    server_settings = {
+        "statement_timeout": f"{round(statement_timeout_seconds * 1000)}",
+        "idle_in_transaction_session_timeout": f"{round(statement_timeout_seconds * 1000)}",
+    }
+    if "application_name=" not in str(settings.sqlalchemy_url.query.get("dsn")):
+        # Whoever looks for what holds a lock reads this name; a URL that has one keeps it.
+        server_settings["application_name"] = _APPLICATION_NAME
     return create_async_engine(
         settings.sqlalchemy_url,
         pool_size=settings.database_pool_size,
@@ -39,11 +48,7 @@ def create_engine(settings: Settings) -> AsyncEngine:
             "prepared_statement_cache_size": 0,
             # The server ends a slow statement; this process, a little later, one whose server has vanished.
             "command_timeout": statement_timeout_seconds + 1,
-            # Sent when connecting: behind PgBouncer, name them in its `ignore_startup_parameters`.
-            "server_settings": {
-                "statement_timeout": f"{round(statement_timeout_seconds * 1000)}",
-                "idle_in_transaction_session_timeout": f"{round(statement_timeout_seconds * 1000)}",
-            },
+            "server_settings": server_settings,
         },
     )
 
