@@ -40,7 +40,7 @@ The first of these that is there:
 
 | variable | what |
 |---|---|
-| `SAGE_MIGRATE_DATABASE_URL` | the URL for migrations, where the application's own goes through a pooler or names a role that may not alter |
+| `SAGE_MIGRATE_DATABASE_URL` | the URL for migrations, where the application's own leads to a pooler or has too few rights |
 | `DATABASE_URL` | the application's URL |
 | `DATABASE_URL_FILE` | a file that holds it, such as a mounted secret |
 | `PGHOST`, `PGDATABASE` or `PGSERVICE`, with the rest of libpq's `PG*` | the parts |
@@ -119,7 +119,9 @@ def raised() -> set[str]:
 
 def operations() -> dict[int, str]:
     """Return the first sentence under each heading of docs/operations.md that begins with an exit status."""
-    sections = re.findall(r"^### (\d+): [^\n]*\n\n(.*?)\n\n", (DOCS / "operations.md").read_text(), re.MULTILINE | re.DOTALL)
+    sections = re.findall(
+        r"^### (\d+): [^\n]*\n\n(.*?)\n\n", (DOCS / "operations.md").read_text(), re.MULTILINE | re.DOTALL
+    )
     return {int(status): re.split(r"(?<=\.) ", " ".join(text.split()), maxsplit=1)[0] for status, text in sections}
 
 
