@@ -200,6 +200,7 @@ def test_every_unknown_key_is_refused_by_name(helm: Helm, chart: Path) -> None:
         ("image.digest", "latest", "at '/image/digest': 'latest' does not match pattern"),
         ("image.repository", "", "at '/image/repository': minLength: got 0, want 1"),
         ("database.sslmode", "on", "at '/database/sslmode': value must be one of"),
+        ("extraEnv", [{"name": "A", "value": True}], "at '/extraEnv/0/value': got boolean, want string"),
         ("podDisruptionBudget.maxUnavailable", 0, "minimum: got 0, want 1"),
     ],
 )
