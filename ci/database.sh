@@ -41,9 +41,10 @@ on_the_node() {
         if ! compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null; then "$here/debian.sh" postgresql; fi
         bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort --version-sort | tail -n 1)
     fi
-    # PostgreSQL refuses to be root; the capability lets it read programs that lie below a private home directory.
-    "$here/node.sh" exec setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=+dac_read_search \
-        --ambient-caps=+dac_read_search env PATH="$bin:$PATH" "$@"
+    # PostgreSQL refuses to be root. The capability lets it read programs below a private home directory; access(2)
+    # heeds it only with that secure bit: https://man7.org/linux/man-pages/man7/capabilities.7.html
+    "$here/node.sh" exec setpriv --reuid=nobody --regid=nogroup --clear-groups --securebits=+no_setuid_fixup \
+        --inh-caps=+dac_read_search --ambient-caps=+dac_read_search env PATH="$bin:$PATH" "$@"
 }
 
 in_a_pod() {
@@ -52,10 +53,13 @@ in_a_pod() {
 
 # What pods call postgres.database.svc.
 provide_service() {
-    if kubectl --namespace database get service postgres &>/dev/null; then return; fi
-    kubectl create namespace database >&2
+    kubectl apply --filename - >/dev/null <<YAML
+apiVersion: v1
+kind: Namespace
+metadata: {name: database}
+YAML
     if [[ $at == on_the_node ]]; then
-        kubectl apply --filename - >&2 <<YAML
+        kubectl apply --filename - >/dev/null <<YAML
 apiVersion: v1
 kind: Service
 metadata: {name: postgres, namespace: database}
@@ -70,7 +74,7 @@ ports: [{port: 5432}]
 YAML
     else
         # The server is not the container's first process, so that it can stop and start while the pod stays.
-        kubectl apply --filename - >&2 <<YAML
+        kubectl apply --filename - >/dev/null <<YAML
 apiVersion: v1
 kind: Pod
 metadata: {name: postgres, namespace: database, labels: {app: postgres}}
@@ -83,7 +87,7 @@ kind: Service
 metadata: {name: postgres, namespace: database}
 spec: {type: NodePort, selector: {app: postgres}, ports: [{port: 5432}]}
 YAML
-        kubectl --namespace database wait pod/postgres --for=condition=Ready --timeout=180s >&2
+        kubectl --namespace database wait pod/postgres --for=condition=Ready --timeout=180s >/dev/null
     fi
 }
 
