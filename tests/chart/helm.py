@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -19,6 +20,14 @@ CHARTS = (GATE, APP)
 GATE_VALUES = {"image": {"repository": "orders", "tag": "1.4.2"}, "database": {"existingSecret": "orders-db"}}
 APP_VALUES = {"database": {"existingSecret": "orders-db"}}
 MINIMAL = {GATE: GATE_VALUES, APP: APP_VALUES}
+
+each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+# What chart-testing installs: one file an axis of features.
+each_values_file = pytest.mark.parametrize(
+    "values",
+    [values for chart in CHARTS for values in sorted((chart / "ci").glob("*-values.yaml"))],
+    ids=lambda values: f"{values.parts[-3]}-{values.name}",
+)
 
 Manifest = dict[str, Any]
 Values = Mapping[str, Any]

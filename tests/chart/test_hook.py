@@ -7,12 +7,12 @@ import pytest
 from tests.chart.helm import (
     APP,
     APP_VALUES,
-    CHARTS,
     GATE,
     GATE_VALUES,
     MINIMAL,
     Helm,
     container,
+    each_chart,
     environment,
     is_hook,
     of_kind,
@@ -25,7 +25,6 @@ HOOK = {
     "helm.sh/hook-delete-policy": "before-hook-creation,hook-succeeded",
 }
 JOB_HOOK = {**HOOK, "helm.sh/hook-output-log-policy": "hook-failed"}
-each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
 # How `sage-app` spells the hook's values, and how the hook's own chart does.
 each_spelling = pytest.mark.parametrize(("chart", "prefix"), [(GATE, ""), (APP, "migration.")], ids=["gate", "app"])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.chart.helm import APP, CHARTS, MINIMAL, Helm, overlay
+from tests.chart.helm import APP, MINIMAL, Helm, each_values_file, overlay
 from tests.chart.kubernetes_schemas import openapi_of_pinned_kubernetes, write_schemas
 
 KINDS = ("Deployment", "Job", "PodDisruptionBudget", "Service", "ServiceAccount")
@@ -30,9 +30,7 @@ def kubeconform(tools: dict[str, Path], schemas: Path, manifests: str) -> subpro
     return subprocess.run(command, input=manifests, capture_output=True, text=True, check=False, timeout=60)
 
 
-@pytest.mark.parametrize(
-    "values", [v for c in CHARTS for v in sorted((c / "ci").glob("*.yaml"))], ids=lambda v: f"{v.parts[-3]}-{v.name}"
-)
+@each_values_file
 def test_manifest_is_valid(helm4: Helm, tools: dict[str, Path], schemas: Path, values: Path) -> None:
     """No unknown field, none missing, none of the wrong type."""
     manifests = helm4.template(values.parents[1], yaml.safe_load(values.read_text()))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart.helm import APP, APP_VALUES, CHARTS, GATE, GATE_VALUES, MINIMAL, Helm, overlay, the
+from tests.chart.helm import APP, APP_VALUES, GATE, GATE_VALUES, MINIMAL, Helm, each_chart, overlay, the
 
 LONGEST = "r" * 53
 # Service and Job names become labels and host names.
@@ -58,7 +58,7 @@ def test_name_of_the_hook_alone(helm: Helm) -> None:
     assert the(helm.render(APP, values), "Job")["metadata"]["name"] == "other-migrate"
 
 
-@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+@each_chart
 @pytest.mark.parametrize("other", ["payments", f"{LONGEST[:-1]}x"])
 def test_two_releases_share_nothing(helm: Helm, chart: Path, other: str) -> None:
     """Neither an object nor a selector, in one namespace."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chart.helm import APP, APP_VALUES, CHARTS, MINIMAL, REPOSITORY, Helm, of_kind
+from tests.chart.helm import APP, APP_VALUES, MINIMAL, REPOSITORY, Helm, each_chart, each_values_file, of_kind
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_dependency_build_changes_nothing(helm: Helm, clone: Path) -> None:
     assert helm.render(clone / "sage-app", APP_VALUES) == helm.render(APP, APP_VALUES)
 
 
-@pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+@each_chart
 def test_package_renders_the_same(helm: Helm, chart: Path, tmp_path: Path) -> None:
     """The link's content is in the package, once, and nothing that only a clone needs."""
     done = helm.run("package", chart, "--destination", tmp_path)
@@ -49,9 +49,7 @@ def test_package_renders_the_same(helm: Helm, chart: Path, tmp_path: Path) -> No
     assert helm.render(package, MINIMAL[chart]) == helm.render(chart, MINIMAL[chart])
 
 
-@pytest.mark.parametrize(
-    "values", [v for c in CHARTS for v in sorted((c / "ci").glob("*.yaml"))], ids=lambda v: f"{v.parts[-3]}-{v.name}"
-)
+@each_values_file
 def test_lint_has_nothing_to_say(helm: Helm, values: Path) -> None:
     """With warnings as errors, for each values file that is installed in a test."""
     done = helm.run("lint", "--strict", "--kube-version", "1.31.0", "--values", values, values.parents[1])

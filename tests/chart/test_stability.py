@@ -4,12 +4,10 @@ import os
 import re
 from pathlib import Path
 
-import pytest
 import yaml
 
-from tests.chart.helm import APP, CHARTS, MINIMAL, Helm
+from tests.chart.helm import APP, MINIMAL, Helm, each_chart, each_values_file
 
-each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
 # What asks the cluster, the clock or a die: https://helm.sh/docs/chart_template_guide/function_list/
 UNSTABLE = re.compile(
     r"\b(lookup|now|ago|date\w*|htmlDate\w*|rand\w*|uuidv4|shuffle|gen[A-Z]\w+|bcrypt|htpasswd|encryptAES|getHostByName"
@@ -31,12 +29,7 @@ def test_rendered_twice_is_the_same(helm: Helm, chart: Path) -> None:
     assert helm.template(chart, MINIMAL[chart]) == helm.template(chart, MINIMAL[chart])
 
 
-def each_values_file() -> list[Path]:
-    """Return the values files that chart-testing installs."""
-    return [values for chart in CHARTS for values in sorted((chart / "ci").glob("*-values.yaml"))]
-
-
-@pytest.mark.parametrize("values", each_values_file(), ids=lambda path: f"{path.parts[-3]}-{path.name}")
+@each_values_file
 def test_both_helms_render_the_same(helm3: Helm, helm4: Helm, values: Path) -> None:
     """A team may move from Helm 3 to 4 without a change of its objects."""
     given = yaml.safe_load(values.read_text())

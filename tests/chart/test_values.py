@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.helm import APP, CHARTS, GATE, MINIMAL, Helm, overlay
-
-each_chart = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.name)
+from tests.chart.helm import APP, CHARTS, GATE, MINIMAL, Helm, each_chart, overlay
 
 # These hold what Kubernetes defines, which the API server checks: no leaf of theirs is a value of ours.
 KUBERNETES = {"resources", "podSecurityContext", "securityContext"}
