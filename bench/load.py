@@ -103,7 +103,7 @@ class Application:
         async with connection.transaction():
             await connection.execute(statement, chance.choice(self._keys))
             answered = time.monotonic()
-            await asyncio.sleep(chance.uniform(0, 2 * self._hold))
+            await asyncio.sleep(chance.expovariate(1 / self._hold))
         return answered
 
     async def _connect(self) -> "asyncpg.Connection[asyncpg.Record]":

@@ -19,6 +19,7 @@ from bench.load import Felt
 
 READER = "nightly report"
 _PATIENCE_SECONDS = 120
+_ASK_SECONDS = 0.02
 # Before the migration and after it: the application at rest, in the same measurement.
 _REST_SECONDS = 1.0
 
@@ -110,6 +111,26 @@ def run_beside_load(
     )
 
 
+def run_one_after_another(load: LiveLoad, commands: Sequence[Command]) -> MigrationRun:
+    """Start each of ``commands`` when the one before has ended, all beside one ``load``."""
+    with load, tempfile.TemporaryFile() as output:
+        time.sleep(_REST_SECONDS)
+        started = time.monotonic()
+        exit_statuses = tuple(_wait(_start(command, output), time.monotonic()) for command in commands)
+        ended = time.monotonic()
+        time.sleep(_REST_SECONDS)
+        text = _read(output)
+    return MigrationRun(
+        started=started,
+        ended=ended,
+        interrupted=None,
+        reader_ended=None,
+        exit_statuses=exit_statuses,
+        outputs=(text,),
+        felt=load.felt,
+    )
+
+
 def clean_environment(**variables: str) -> dict[str, str]:
     """Return this process's environment without what would speak to a migration tool, and with ``variables``."""
     spoken = ("PG", "SAGE_MIGRATE_", "DATABASE_", "GOOSE_")
@@ -149,11 +170,19 @@ def wait_until(url: str, question: str) -> None:
     Raises:
         TimeoutError: it is not within the bench's patience.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not fetch(url, question)[0][0]:
-        if time.monotonic() > deadline:
-            raise TimeoutError(question)
-        time.sleep(0.02)
+
+    async def ask() -> None:
+        connection = await asyncpg.connect(url, server_settings={"application_name": "bench"})
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while True:
+                    if await connection.fetchval(question):
+                        return
+                    await asyncio.sleep(_ASK_SECONDS)
+        finally:
+            await connection.close()
+
+    asyncio.run(ask())
 
 
 def _start(command: Command, output: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -1,0 +1,41 @@
+"""Under which circumstances a run was made: the day, the machine, the versions."""
+
+import os
+import platform
+import re
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from sage_migrate.scratch_server import ScratchServer
+
+from bench.go_tools import MODULE
+from bench.load import CONNECTIONS
+from bench.migration_run import fetch
+
+
+def describe_circumstances(server: ScratchServer) -> str:
+    """Return a paragraph for the results."""
+    postgresql = fetch(server.url(), "SHOW server_version")[0][0]
+    return (
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m bench.gate` on {os.cpu_count()} cores of {_processor()} "
+        f"({platform.system()} {platform.machine()}), server, tools and application together: PostgreSQL {postgresql} "
+        f"(fsync off), Python {platform.python_version()}, Alembic {version('alembic')}, "
+        f"goose {_go_version('github.com/pressly/goose/v3')}, "
+        f"golang-migrate {_go_version('github.com/golang-migrate/migrate/v4')}, sage-migrate {version('sage-migrate')}; "
+        f"{CONNECTIONS} connections."
+    )
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or "an unnamed processor"
+
+
+def _go_version(module: str) -> str:
+    found = re.search(rf"{re.escape(module)} v(\S+)", (MODULE / "go.mod").read_text())
+    assert found
+    return found[1]
