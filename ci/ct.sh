@@ -21,6 +21,6 @@ for helm in helm3 helm4; do
     ci/database.sh sql "DROP ROLE IF EXISTS sage"
     ci/database.sh sql "CREATE ROLE sage LOGIN PASSWORD 'sage'"
     ci/database.sh sql "CREATE DATABASE sage OWNER sage"
-    ct lint --config ci/ct/ct.yaml
-    ci/cluster.sh run ct install --config ci/ct/ct.yaml
+    ct lint --config ci/ct.yaml
+    ci/cluster.sh run ct install --config ci/ct.yaml
 done

@@ -12,7 +12,7 @@ from tests.chart.helm import REPOSITORY, Helm
 @pytest.fixture(scope="session")
 def tools() -> dict[str, Path]:
     """Where each tool is, by its name."""
-    names = ("helm3", "helm4", "helm-docs", "kubeconform")
+    names = ("ct", "helm3", "helm4", "helm-docs", "kubeconform")
     done = subprocess.run([REPOSITORY / "ci" / "tools.sh", *names], stdout=subprocess.PIPE, text=True, check=True)
     directories = [Path(directory) for directory in done.stdout.strip().split(os.pathsep)]
     return {name: next(d / name for d in directories if (d / name).exists()) for name in names}

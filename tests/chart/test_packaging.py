@@ -1,6 +1,9 @@
 """A clone, a build and a package: the same objects from each, without a network."""
 
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -55,3 +58,15 @@ def test_lint_has_nothing_to_say(helm: Helm, values: Path) -> None:
     done = helm.run("lint", "--strict", "--kube-version", "1.31.0", "--values", values, values.parents[1])
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stdout
+
+
+def test_chart_testing_has_nothing_to_say(helm: Helm, tools: dict[str, Path], tmp_path: Path) -> None:
+    """`ct lint` calls whatever is named `helm`, and yamllint and yamale of this environment."""
+    (tmp_path / "helm").symlink_to(helm.binary)
+    path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
+    command: list[str | Path] = [tools["ct"], "lint", "--config", "ci/ct.yaml"]
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
