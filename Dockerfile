@@ -6,12 +6,12 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 # pip has an environment of its own, /build, and fills the one that ships, /opt/venv, from outside: nothing that can
 # install or compile gets into an image.
 FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY ci/requirements-build.txt /requirements-build.txt
 RUN --mount=type=cache,target=/root/.cache/pip \
     python3 -m venv /build \
     && /build/bin/pip install --require-hashes --only-binary=:all: --requirement /requirements-build.txt \
     && python3 -m venv --without-pip /opt/venv
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
 FROM build AS wheel
 COPY runner /runner

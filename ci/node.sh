@@ -4,10 +4,10 @@
 #
 # Everything runs in network, mount, PID and IPC namespaces of its own: no port is opened outside, what the node writes
 # (etcd, images, volumes, PostgreSQL's data) is on file systems in memory that only it sees, and when the first process
-# of the namespaces ends, the kernel ends containerd, its shims, the pods and PostgreSQL with it. Outside remain three
-# things in $SAGE_NODE:
+# of the namespaces ends, the kernel ends containerd, its shims, the pods and PostgreSQL with it. Outside remain, in
+# $SAGE_NODE, of which a second node needs another one:
 #   kubeconfig   for kubectl and helm, to be run with: nsenter --target "$(cat "$SAGE_NODE/pid")" --net
-#   pid          of the process that holds the namespaces
+#   pid          of the process that holds the namespaces, and network, the number of its network namespace
 #   log/         one file a component
 set -euo pipefail
 
@@ -16,8 +16,22 @@ export SAGE_NODE="${SAGE_NODE:-${SAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sag
 export KUBECONFIG=$SAGE_NODE/kubeconfig
 address=10.123.0.1 pods=10.124.0.0/24 services=10.125.0.0/16
 
+# Print the process that holds the namespaces. The file may have survived a reboot, or name one that only waits to be
+# reaped: so its network namespace must be the one that the node wrote down.
+holder() {
+    local pid
+    [[ -s $SAGE_NODE/pid && -s $SAGE_NODE/network ]] || return 1
+    pid=$(<"$SAGE_NODE/pid")
+    [[ $(stat -Lc %i "/proc/$pid/ns/net" 2>/dev/null) == "$(<"$SAGE_NODE/network")" ]] && echo "$pid"
+}
+
+first_process() {
+    local pid
+    pid=$(holder) && tr -d ' ' <"/proc/$pid/task/$pid/children"
+}
+
 is_up() {
-    [[ -f $SAGE_NODE/pid ]] && kill -0 "$(<"$SAGE_NODE/pid")" 2>/dev/null && [[ -f $SAGE_NODE/ready ]]
+    holder >/dev/null && [[ -f $SAGE_NODE/ready ]]
 }
 
 up() {
@@ -34,26 +48,28 @@ up() {
     setsid unshare --net --mount --pid --ipc --mount-proc --fork --kill-child \
         "$here/node.sh" inside </dev/null &>"$SAGE_NODE/log/node.log" &
     echo $! >"$SAGE_NODE/pid"
-    wait_for "the node" 90 is_up
+    wait_for "The node" 180 is_up
 }
 
 down() {
-    local pid
-    if pid=$(cat "$SAGE_NODE/pid" 2>/dev/null) && grep -q unshare "/proc/$pid/comm" 2>/dev/null; then
-        kill -KILL "$pid"
-        # The namespaces are gone when the kernel has reaped every process in them.
-        while kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+    local first network
+    if first=$(first_process); then
+        # It ends only when every other process of the namespaces has.
+        kill -KILL "$first"
+        while holder >/dev/null; do sleep 0.1; done
+    fi
+    # The cgroups of the pods are the one thing that no namespace owns.
+    if network=$(cat "$SAGE_NODE/network" 2>/dev/null); then
+        find /sys/fs/cgroup -depth -type d -path "*/sage-node-$network*" -exec rmdir {} + 2>/dev/null || true
     fi
     rm -rf "$SAGE_NODE"
-    # The cgroups of the pods are the one thing that no namespace owns.
-    find /sys/fs/cgroup -depth -type d -path '*/sage-node*' -exec rmdir {} + 2>/dev/null || true
 }
 
 # Run a command as a process of the node: in all of its namespaces, to end with it.
 exec_inside() {
-    local init
-    init=$(<"/proc/$(<"$SAGE_NODE/pid")/task/$(<"$SAGE_NODE/pid")/children")
-    exec nsenter --target "${init% }" --net --mount --pid --ipc "$@"
+    local first
+    first=$(first_process)
+    exec nsenter --target "$first" --net --mount --pid --ipc "$@"
 }
 
 # wait_for WHAT SECONDS COMMAND...: poll until COMMAND succeeds.
@@ -61,7 +77,7 @@ wait_for() {
     local what=$1 deadline=$((SECONDS + $2))
     shift 2
     until "$@" &>/dev/null; do
-        if ((SECONDS >= deadline)) || ! { [[ $$ == 1 ]] || kill -0 "$(<"$SAGE_NODE/pid")" 2>/dev/null; }; then
+        if ((SECONDS >= deadline)) || ! { [[ $$ == 1 ]] || jobs -r | grep -q .; }; then
             echo "$what did not start; see $SAGE_NODE/log" >&2
             exit 1
         fi
@@ -137,7 +153,7 @@ kind: KubeletConfiguration
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 cgroupDriver: cgroupfs
-cgroupRoot: /sage-node
+cgroupRoot: /$cgroup
 failCgroupV1: false
 failSwapOn: false
 containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
@@ -177,11 +193,15 @@ JSON
 }
 
 inside() {
+    local network cgroup hierarchy
+    network=$(stat -Lc %i /proc/self/ns/net)
+    echo "$network" >"$SAGE_NODE/network"
+    cgroup=sage-node-$network # a kubelet ends every pod below its cgroup that it does not know
     prepare_file_systems
     prepare_network
     write_configuration
     for hierarchy in /sys/fs/cgroup /sys/fs/cgroup/*/; do
-        if [[ -f $hierarchy/cgroup.procs ]]; then mkdir -p "$hierarchy/sage-node"; fi
+        if [[ -f $hierarchy/cgroup.procs ]]; then mkdir -p "$hierarchy/$cgroup"; fi
     done
 
     start containerd containerd --config containerd.toml

@@ -9,6 +9,10 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/tools"
 
 cache="${SAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sage-migrate}/tools"
+if ! command -v go >/dev/null; then
+    echo "The cluster's tools are built by Go, 1.26 or later, and there is no 'go' on PATH: install it." >&2
+    exit 1
+fi
 declare -A charts=(
     [helm3]=helm.sh/helm/v3/cmd/helm
     [helm4]=helm.sh/helm/v4/cmd/helm
