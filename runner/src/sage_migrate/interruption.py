@@ -49,20 +49,31 @@ class Interruption:
 def watch_signals(interruption: Interruption) -> None:
     """Take SIGTERM and SIGINT in a second thread; a second signal ends the process at once.
 
-    A Python signal handler runs only between byte codes of the main thread, so never inside a libpq wait.
-    A thread in `signal.sigwait` needs no handler. Call it before any other thread is started: they inherit
-    the mask. https://docs.python.org/3/library/signal.html#signal.pthread_sigmask
+    A Python signal handler runs only between byte codes of the main thread, so never inside a libpq wait. The
+    wakeup descriptor is written by the C handler, at once. Blocking the signals for a thread in `sigwait` would
+    do too, but every process that env.py starts would inherit the mask, and nobody could stop it.
+    https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    # A child (an env.py that shells out) must not inherit the mask, or nobody could stop it.
-    os.register_at_fork(after_in_child=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS))
-    threading.Thread(target=_take_signals, args=(interruption,), name="sage-migrate-signals", daemon=True).start()
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in SIGNALS:
+        signal.signal(number, lambda _number, _frame: None)
+    threading.Thread(
+        target=_take_signals, args=(interruption, reading), name="sage-migrate-signals", daemon=True
+    ).start()
 
 
-def _take_signals(interruption: Interruption) -> None:
-    remedy = "Run the same command again: it goes on where this run stopped."
-    first = signal.sigwait(SIGNALS)
+def _take_signals(interruption: Interruption, reading: int) -> None:
+    first = _next_signal(reading)
     kind = TerminatedError if first == signal.SIGTERM else KeyboardInterruptedError
+    remedy = "Run the same command again: it goes on where this run stopped."
     interruption.request(kind(f"{signal.Signals(first).name} arrived.", remedy=remedy))
-    second = signal.sigwait(SIGNALS)
-    os._exit(128 + second)
+    os._exit(128 + _next_signal(reading))
+
+
+def _next_signal(reading: int) -> int:
+    """Return the next signal that is ours; env.py may handle others, which are written here as well."""
+    while (number := os.read(reading, 1)[0]) not in SIGNALS:
+        pass
+    return number

@@ -17,7 +17,7 @@ from typing import Any, Protocol, Self
 from harness.postgres import PASSWORD_MARK
 from harness.project import Project
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 30
 Event = dict[str, Any]
 
 

@@ -1,5 +1,7 @@
 """env.py as people write it."""
 
+from typing import NamedTuple
+
 HEAD = """
 from logging.config import fileConfig
 from alembic import context
@@ -47,3 +49,18 @@ async def run_async_migrations():
 
 asyncio.run(run_async_migrations())
 """
+
+
+class Style(NamedTuple):
+    """A driver and an env.py that can use it."""
+
+    driver: str
+    env: str
+
+    @property
+    def name(self) -> str:
+        """Return what to call it in a test's name."""
+        return f"{self.driver}-{'async' if self.env == ASYNC else 'sync'}"
+
+
+STYLES = [Style("psycopg2", SYNC), Style("psycopg", SYNC), Style("asyncpg", ASYNC), Style("psycopg", ASYNC)]
