@@ -1,6 +1,7 @@
 """The happy path: each pending revision in a transaction of its own, by every driver."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,26 +9,18 @@ from pathlib import Path
 import pytest
 from harness import env_files
 from harness.command import CommandLine
+from harness.env_files import STYLES, Style
 from harness.postgres import PASSWORD, Database
 from harness.project import Project
 
-DRIVERS = [
-    ("psycopg2", env_files.SYNC),
-    ("psycopg", env_files.SYNC),
-    ("asyncpg", env_files.ASYNC),
-    ("psycopg", env_files.ASYNC),
-]
 
-
-@pytest.mark.parametrize(("driver", "env"), DRIVERS)
-def test_applies_all_pending_revisions(
-    driver: str, env: str, tmp_path: Path, database: Database, gate: CommandLine
-) -> None:
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_applies_all_pending_revisions(style: Style, tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """Every driver, sync and async, brings the database to head."""
-    project = Project(tmp_path / "project", env)
+    project = Project(tmp_path / "project", style.env)
     project.add("a1", "CREATE TABLE one (id int)")
     project.add("b2", "CREATE TABLE two (id int)")
-    outcome = gate.run(project, url=database.url(driver)).expect(0)
+    outcome = gate.run(project, url=database.url(style.driver)).expect(0)
     assert outcome.applied == ["a1", "b2"]
     assert database.version() == ["b2"]
     assert outcome.termination == {"status": 0, "reason": "applied", "revision": "b2"}
@@ -51,17 +44,17 @@ def test_each_revision_has_a_transaction_of_its_own(project: Project, database: 
     assert database.value("SELECT count(DISTINCT transaction) FROM seen") == 2
 
 
-@pytest.mark.parametrize(("driver", "env"), DRIVERS)
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
 def test_a_failed_revision_keeps_those_before_it(
-    driver: str, env: str, tmp_path: Path, database: Database, gate: CommandLine
+    style: Style, tmp_path: Path, database: Database, gate: CommandLine
 ) -> None:
     """The third revision fails and is rolled back whole; two stay."""
-    project = Project(tmp_path / "project", env)
+    project = Project(tmp_path / "project", style.env)
     project.add("a1", "CREATE TABLE one (id int)")
     project.add("b2", "CREATE TABLE two (id int)")
     project.add("c3", "op.execute('CREATE TABLE three (id int)'); op.execute('ALTER TABLE absent ADD x int')")
     project.add("d4", "CREATE TABLE four (id int)")
-    outcome = gate.run(project, url=database.url(driver)).expect(40)
+    outcome = gate.run(project, url=database.url(style.driver)).expect(40)
     assert outcome.message == (
         'Revision c3 failed: relation "absent" does not exist (SQLSTATE 42P01) in: ALTER TABLE absent ADD x int. '
         "Applied by this run, and staying so: a1, b2. c3 was rolled back whole. "
@@ -123,14 +116,13 @@ def test_an_index_made_concurrently(project: Project, database: Database, gate: 
     assert database.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'one_id'::regclass")
 
 
-@pytest.mark.parametrize("env", [env_files.SYNC, env_files.ASYNC], ids=["sync", "async"])
+@pytest.mark.parametrize("style", [STYLES[0], STYLES[2]], ids=lambda style: style.name)
 @pytest.mark.parametrize("source", ["ini", "PGHOST", "DATABASE_URL_FILE", "SAGE_MIGRATE_DATABASE_URL", "no driver"])
-def test_finds_the_database(env: str, source: str, tmp_path: Path, database: Database, gate: CommandLine) -> None:
+def test_finds_the_database(style: Style, source: str, tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """The URL may come from any of its places, with or without a driver."""
-    driver = "asyncpg" if env == env_files.ASYNC else "psycopg2"
-    project = Project(tmp_path / "project", env)
+    project = Project(tmp_path / "project", style.env)
     if source == "ini":
-        project = Project(tmp_path / "other", env, database.url(driver).replace("%", "%%"))
+        project = Project(tmp_path / "other", style.env, database.url(style.driver).replace("%", "%%"))
     project.add("a1", "CREATE TABLE one (id int)")
     (tmp_path / "secret").write_text(database.url() + "\n")
     environment = {
@@ -145,7 +137,7 @@ def test_finds_the_database(env: str, source: str, tmp_path: Path, database: Dat
         "DATABASE_URL_FILE": {"DATABASE_URL_FILE": str(tmp_path / "secret")},
         "SAGE_MIGRATE_DATABASE_URL": {
             "SAGE_MIGRATE_DATABASE_URL": database.url(),
-            "DATABASE_URL": f"postgresql+{driver}://pooler.invalid/app",
+            "DATABASE_URL": f"postgresql+{style.driver}://pooler.invalid/app",
         },
         "no driver": {"DATABASE_URL": database.url()},
     }[source]
@@ -226,10 +218,10 @@ def test_console_output_is_for_a_person(project: Project, gate: CommandLine) -> 
 @pytest.mark.parametrize(
     "command", [[str(Path(sys.executable).with_name("sage-migrate"))], [sys.executable, "-m", "sage_migrate"]]
 )
-def test_the_installed_command(command: list[str], project: Project, database: Database, tmp_path: Path) -> None:
+def test_the_installed_command(command: list[str], project: Project, database: Database) -> None:
     """The console script and the module are the same program."""
     project.add("a1", "CREATE TABLE one (id int)")
-    environment = {"DATABASE_URL": database.url(), "HOME": str(tmp_path)}
+    environment = {**os.environ, "DATABASE_URL": database.url()}
     done = subprocess.run(
         [*command, "upgrade"], cwd=project.directory, env=environment, check=False, capture_output=True
     )

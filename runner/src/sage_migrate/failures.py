@@ -67,13 +67,18 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """Return the SQLSTATE of the innermost server error that ``error`` wraps, whatever the driver."""
+    """Return the SQLSTATE of the server error that ``error`` wraps, whatever the driver."""
+    lost = None
     for each in chain(error):
         for attribute in ("sqlstate", "pgcode"):
             value = getattr(each, attribute, None)
-            if isinstance(value, str) and value:
-                return value
-    return None
+            if not isinstance(value, str) or not value:
+                continue
+            # asyncpg says 08003 of a connection that it lost, and has the server's reason as the cause.
+            if not value.startswith("08"):
+                return value if lost is None or value in _TERMINATED else lost
+            lost = lost or value
+    return lost
 
 
 def explain(error: BaseException, at: Circumstances) -> GateError:
@@ -98,11 +103,11 @@ def explain(error: BaseException, at: Circumstances) -> GateError:
 
 def server_message(error: BaseException) -> str:
     """Return PostgreSQL's primary message alone: DETAIL holds rows, and the logs of a release are no place for them."""
+    sqlstate = sqlstate_of(error)
     for each in chain(error):
-        diagnostics = getattr(each, "diag", None)
-        text = getattr(diagnostics, "message_primary", None) or (
-            getattr(each, "message", None) if getattr(each, "sqlstate", None) else None
-        )
+        if sqlstate not in (getattr(each, "sqlstate", None), getattr(each, "pgcode", None)):
+            continue
+        text = getattr(getattr(each, "diag", None), "message_primary", None) or getattr(each, "message", None)
         if isinstance(text, str):
             return redact(text)
     return redact(str(getattr(error, "orig", error)).partition("\n")[0])
@@ -142,7 +147,7 @@ def _by_sqlstate(  # noqa: PLR0911  a table of codes
         )
     if sqlstate in _TERMINATED:
         return CancelledByOtherError(
-            f"The session of {where} was ended by the server or an administrator (SQLSTATE {sqlstate}: {message}).",
+            f"{where} lost its session: the server or an administrator ended it (SQLSTATE {sqlstate}: {message}).",
             remedy="Find out why the server ended it (a restart, pg_terminate_backend); then run it again.",
             facts=facts,
         )

@@ -1,0 +1,191 @@
+"""What ends a migration that takes too long: for a statement, for the run, or for those who wait for it."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from harness.command import PATIENCE_SECONDS, CommandLine
+from harness.env_files import STYLES, Style
+from harness.postgres import Connection, Database
+from harness.project import Project
+
+HOLD = "op.execute('LOCK TABLE accounts'); op.execute(\"SELECT pg_sleep(30) -- 'secret'\")"
+QUICK = ("--lock-timeout", "50ms", "--stall-budget", "300ms", "--statement-timeout", "20s")
+
+
+@contextmanager
+def waiting(connection: Connection, sql: str) -> Iterator[list[BaseException]]:
+    """Run a statement that has to wait, in a thread; what it raised is in the list at the end."""
+    raised: list[BaseException] = []
+
+    def execute() -> None:
+        try:
+            connection.execute(sql.encode())
+        except psycopg.Error as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=execute)
+    thread.start()
+    try:
+        yield raised
+        thread.join(timeout=PATIENCE_SECONDS)
+        assert not thread.is_alive(), f"still waiting: {sql}"
+    finally:
+        if thread.is_alive():
+            connection.cancel()
+
+
+def without_times(message: str) -> str:
+    """Return a message with its measured times replaced."""
+    return re.sub(r"\d+(\.\d+)? m?s\b", "TIME", message)
+
+
+@pytest.mark.parametrize("style", STYLES[1:3], ids=lambda style: style.name)
+def test_a_statement_that_runs_too_long(style: Style, project: Project, database: Database, gate: CommandLine) -> None:
+    """statement_timeout ends the statement with a status of its own."""
+    project.write("migrations/env.py", style.env)
+    project.add("a1", "SELECT pg_sleep(30)")
+    arguments = ("--lock-timeout", "50ms", "--stall-budget", "100ms", "--statement-timeout", "300ms")
+    outcome = gate.run(project, "upgrade", *arguments, url=database.url(style.driver)).expect(33)
+    assert outcome.message == (
+        "Revision a1 ran one statement for longer than statement_timeout (300 ms; SQLSTATE 57014): SELECT pg_sleep(?). "
+        "Nothing was applied by this run. a1 was rolled back whole. Make the step smaller (a backfill in batches, "
+        "an index CONCURRENTLY), or lengthen --statement-timeout (Helm: migration.statementTimeout)."
+    )
+    assert database.version() == []
+
+
+def test_a_timeout_of_the_revisions_own_wins(project: Project, database: Database, gate: CommandLine) -> None:
+    """A revision's SET is obeyed and logged, and the next revision has the run's limits again."""
+    project.add("a1", "op.execute(\"SET statement_timeout = '10s'\"); op.execute('SELECT pg_sleep(0.5)')")
+    project.add("b2", "CREATE TABLE seen AS SELECT current_setting('statement_timeout') AS own")
+    arguments = ("--lock-timeout", "50ms", "--stall-budget", "100ms", "--statement-timeout", "300ms")
+    outcome = gate.run(project, "upgrade", *arguments).expect(0)
+    assert outcome.one("timeout_set_by_revision")["setting"] == "statement_timeout"
+    assert database.value("SELECT own FROM seen") == "300ms"
+
+
+def test_a_shorter_timeout_of_the_revisions_own(project: Project, gate: CommandLine) -> None:
+    """It is a statement timeout, although the run's own is far away."""
+    project.add("a1", "op.execute(\"SET LOCAL statement_timeout = '200ms'\"); op.execute('SELECT pg_sleep(30)')")
+    outcome = gate.run(project).expect(33)
+    assert outcome.message.startswith(
+        "Revision a1 ran one statement for longer than statement_timeout (200 ms; SQLSTATE 57014): SELECT pg_sleep(?). "
+    )
+
+
+@pytest.mark.parametrize("style", STYLES[1:3], ids=lambda style: style.name)
+def test_a_run_that_takes_too_long(style: Style, project: Project, database: Database, gate: CommandLine) -> None:
+    """The deadline cancels the statement at work; what is applied stays."""
+    project.write("migrations/env.py", style.env)
+    project.add("a1")
+    project.add("b2", "op.execute('SELECT pg_sleep(1.2)'); op.execute('SELECT pg_sleep(1.3)')")
+    outcome = gate.run(project, "upgrade", "--deadline", "2s", url=database.url(style.driver)).expect(34)
+    assert outcome.message == (
+        "The run did not end within its deadline of 2 s. Applied by this run, and staying so: a1. b2 was rolled back whole. "
+        "See in the events above what it spent its time on; lengthen --deadline (Helm: migration.deadline, with helm's own "
+        "--timeout above it) if that is how long it takes."
+    )
+    assert outcome.seconds < 6
+    assert database.version() == ["a1"]
+
+
+@pytest.mark.parametrize("style", STYLES[1:3], ids=lambda style: style.name)
+def test_somebody_who_waits_longer_than_the_stall_budget(
+    style: Style, project: Project, database: Database, gate: CommandLine
+) -> None:
+    """A lock that is held too long is given up, with the evidence; the application goes on unharmed."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project.write("migrations/env.py", style.env)
+    project.add("a1", HOLD)
+    app = database.connect("webapp")
+    run = gate.start(project, "upgrade", *QUICK, url=database.url(style.driver))
+    database.until_running("%pg_sleep(30)%")
+    with waiting(app, "INSERT INTO accounts VALUES (1)") as raised:
+        outcome = run.wait().expect(32)
+    assert raised == []
+    assert without_times(outcome.message) == (
+        "1 session of webapp waited for the migration, the longest TIME; the stall budget is TIME. "
+        "The migration held AccessExclusiveLock on accounts while it ran: SELECT pg_sleep(?). "
+        "Nothing was applied by this run. a1 was rolled back whole. "
+        "Split the revision so that no long step runs under that lock: a NOT VALID constraint and VALIDATE in the next revision, "
+        "an index CONCURRENTLY, a backfill in batches. In a maintenance window, declare in the revision's file "
+        'sage_migrate = {"stall_budget": "30s", "reason": "…"}.'
+    )
+    evidence = outcome.one("stall_budget_exceeded")
+    assert 0.3 <= evidence["longest_wait_seconds"] < 1
+    assert evidence["lock_mode"] == "AccessExclusiveLock"
+    assert outcome.failed["revision"] == "a1"
+    assert database.version() == []
+
+
+def test_those_behind_another_waiter_count(project: Project, database: Database, gate: CommandLine) -> None:
+    """A reader that queues behind a third session, which waits for us, is a victim too."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project.add("a1", "op.execute('LOCK TABLE accounts IN SHARE MODE'); op.execute('SELECT pg_sleep(30)')")
+    alterer, reader = database.connect("alterer"), database.connect("webapp")
+    run = gate.start(project, "upgrade", "--stall-budget", "2s")
+    database.until_running("%pg_sleep(30)%")
+    with waiting(alterer, "ALTER TABLE accounts ADD x int"):
+        database.until_waiting()
+        with waiting(reader, "SELECT * FROM accounts"):
+            database.until_waiting(count=2)
+            outcome = run.wait().expect(32)
+    assert outcome.one("stall_budget_exceeded")["victims"] == 2
+
+
+def test_a_patient_lock_timeout_of_the_revisions_own_is_guarded(
+    project: Project, database: Database, gate: CommandLine
+) -> None:
+    """Who sets a long lock_timeout stalls the queue behind it: the guard ends that try, and the next one follows."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project.add("a1", "op.execute(\"SET LOCAL lock_timeout = '20s'\"); op.execute('ALTER TABLE accounts ADD x int')")
+    reader = database.reader("accounts")
+    app = database.connect("webapp")
+    run = gate.start(project, "upgrade", *QUICK)
+    database.until_waiting()
+    with waiting(app, "SELECT * FROM accounts") as raised:
+        run.until("lock_try_failed", sqlstate="57014")
+    assert raised == []
+    reader.rollback()
+    run.wait().expect(0)
+
+
+def test_a_stall_budget_of_the_revisions_own(project: Project, database: Database, gate: CommandLine) -> None:
+    """With a reason, a revision may keep others waiting longer; the budget is logged with it."""
+    database.execute("CREATE TABLE accounts (id int)")
+    declared = "sage_migrate = {'stall_budget': '20s', 'reason': 'in the maintenance window'}"
+    project.add("a1", "op.execute('LOCK TABLE accounts'); op.execute('SELECT pg_sleep(1.5)')", head=declared)
+    app = database.connect("webapp")
+    run = gate.start(project, "upgrade", *QUICK)
+    database.until_running("%pg_sleep(1.5)%")
+    with waiting(app, "SELECT * FROM accounts") as raised:
+        outcome = run.wait().expect(0)
+    assert raised == []
+    assert outcome.one("revision_started")["reason"] == "in the maintenance window"
+
+
+def test_the_guard_works_without_rights(project: Project, database: Database, gate: CommandLine) -> None:
+    """A plain role, which may not see the state of others, protects them all the same."""
+    role = f"plain_{database.name}"
+    database.execute(
+        f"CREATE TABLE accounts (id int); CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role};"
+        f" ALTER TABLE accounts OWNER TO {role}"
+    )
+    project.add("a1", HOLD)
+    app = database.connect("webapp")
+    run = gate.start(project, "upgrade", *QUICK, url=database.url(user=role))
+    database.until_running("%pg_sleep(30)%")
+    with waiting(app, "SELECT * FROM accounts"):
+        run.wait().expect(32)
+    database.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_nobody_waits_nobody_is_stopped(project: Project, database: Database, gate: CommandLine) -> None:
+    """A long statement that keeps nobody waiting is let be."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project.add("a1", HOLD.replace("30", "1"))
+    gate.run(project, "upgrade", *QUICK).expect(0)
