@@ -120,6 +120,7 @@ def test_runner_is_told_everything(helm: Helm) -> None:
         "SAGE_MIGRATE_STALL_BUDGET": "1s",
         "SAGE_MIGRATE_STATEMENT_TIMEOUT": "180s",
         "SAGE_MIGRATE_IF_AHEAD": "known",
+        "SAGE_MIGRATE_PHASE": "all",
     }
 
 

@@ -63,6 +63,8 @@ OTHER: dict[Path, dict[str, Any]] = {
         "stallBudget": "2s",
         "statementTimeout": "9s",
         "ifAhead": "refuse",
+        "phase": "expand",
+        "reason": "other",
         "extraArgs": ["--other"],
         "annotations": {"a": "b"},
     },

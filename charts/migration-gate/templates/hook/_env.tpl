@@ -17,6 +17,12 @@
   value: {{ .statementTimeout }}
 - name: SAGE_MIGRATE_IF_AHEAD
   value: {{ .ifAhead }}
+- name: SAGE_MIGRATE_PHASE
+  value: {{ .phase }}
+{{- with .reason }}
+- name: SAGE_MIGRATE_REASON
+  value: {{ . | quote }}
+{{- end }}
 {{- with .extraEnv }}
 {{ toYaml . }}
 {{- end }}
