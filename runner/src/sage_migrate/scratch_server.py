@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 _START_SECONDS = 60
 # Nobody's data: speed counts, a crash of the machine does not.
@@ -40,14 +40,14 @@ class ScratchServer:
         self.directory = Path(tempfile.mkdtemp(prefix="sage-pg-"))
         self._settings = {**_SETTINGS, **(settings or {})}
         # PostgreSQL refuses to run as root.
-        self._user = _unprivileged_user() if os.geteuid() == 0 else None
+        self._account = _unprivileged_account() if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         """Make the data directory and start the server."""
         try:
-            if self._user is not None:
-                shutil.chown(self.directory, self._user)
+            if self._account is not None:
+                shutil.chown(self.directory, self._account.pw_name)
                 _let_in(self.bin_directory)
             self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", *_INITDB)
             self.start()
@@ -78,7 +78,7 @@ class ScratchServer:
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
                 [str(self.bin_directory / "postgres"), "-D", str(self._data), *address, *options],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, user=self._user, start_new_session=True,
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **self._identity(),
             )  # fmt: skip
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_ready(self._process.pid):
@@ -108,14 +108,19 @@ class ScratchServer:
             return lines[0] == str(pid) and lines[7].strip() == "ready"
         return False
 
+    def _identity(self) -> dict[str, Any]:
+        # The group too: as a member of root's it would be refused what everybody else may read.
+        account = self._account
+        return {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
     def _run(self, program: str, *arguments: str) -> None:
         done = subprocess.run(  # noqa: S603
             [self.bin_directory / program, *arguments],
             capture_output=True,
             text=True,
             check=False,
-            user=self._user,
             cwd="/",
+            **self._identity(),
         )
         if done.returncode:
             msg = f"{program} failed: {done.stderr.strip()[-2000:]}"
@@ -137,10 +142,10 @@ def _embedded_bin_directory() -> Path:
     return Path(wheel.origin).parent / "pginstall" / "bin"
 
 
-def _unprivileged_user() -> str:
+def _unprivileged_account() -> pwd.struct_passwd:
     for name in ("postgres", "nobody"):
         with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name).pw_name
+            return pwd.getpwnam(name)
     msg = "PostgreSQL refuses to run as root, and this system has neither a user postgres nor nobody."
     raise RuntimeError(msg)
 
