@@ -94,6 +94,12 @@ def parse_database_url(text: str) -> DatabaseURL:
     if driver is not None and driver not in _DRIVERS:
         msg = f"The database URL names the driver '{driver}'. Known drivers: {', '.join(sorted(_DRIVERS))}"
         raise ValueError(msg)
+    for host in match["hosts"].split(","):
+        port = host.rpartition("]")[2].partition(":")[2]
+        if port and not port.isdigit():
+            # Not shown: with a / in the password, what stands here is the password's beginning.
+            msg = "The database URL's port is no number. In user and password, write / as %2F, ? as %3F and # as %23"
+            raise ValueError(msg)
     user, colon, password = (match["userinfo"] or "").partition(":")
     query = dict(parse_qsl(match["query"] or "", keep_blank_values=True))
     database = unquote(match["database"] or "") or query.pop("dbname", query.pop("database", ""))

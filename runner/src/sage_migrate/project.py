@@ -1,6 +1,7 @@
 """The user's own Alembic project, unmodified: its configuration, its history, and the URL its env.py is given."""
 
 import argparse
+import configparser
 import importlib.util
 import inspect
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
-from alembic.script.revision import RevisionMap
+from alembic.script.revision import RevisionError, RevisionMap
 from alembic.util import CommandError
 
 from sage_migrate.declarations import Declaration, declaration_of
@@ -91,10 +92,12 @@ def load_project(settings: Settings) -> Project:
     try:
         config = _read_config(settings)
         script = ScriptDirectory.from_config(config)
-    except (CommandError, KeyError) as error:
-        msg = f"{settings.config_file} does not lead to a migration directory: {error}."
+    except (CommandError, KeyError, configparser.Error) as error:
+        # What follows in Alembic's and the parser's messages is advice for another moment.
+        reason = str(error).partition("\n")[0].partition("  ")[0].rstrip(".")
+        msg = f"{settings.config_file} does not lead to a migration directory: {reason}."
         raise UsageError(
-            msg.replace("..", "."),
+            msg,
             remedy="Set script_location in it, and run in the directory that the path is relative to.",
         ) from error
     if not (Path(script.dir) / "env.py").is_file():
@@ -109,7 +112,7 @@ def load_project(settings: Settings) -> Project:
     except GateError:
         raise
     except Exception as error:  # a revision file can raise anything when it is imported
-        msg = f"The history in {script.dir} does not load: {_where(error)}."
+        msg = f"The history in {script.dir} does not load: {_where(error, Path(script.dir))}."
         raise HistoryBrokenError(msg, remedy="Correct the file; `alembic history` shows the same error.") from error
     return project
 
@@ -214,9 +217,13 @@ def _installed(driver: str) -> bool:
     return importlib.util.find_spec(driver.partition("_")[0]) is not None
 
 
-def _where(error: Exception) -> str:
+def _where(error: Exception, directory: Path) -> str:
     if isinstance(error, SyntaxError):
         return f"{Path(error.filename or '?').name} line {error.lineno}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, RevisionError):
+        return str(error)
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(directory)
+    ]
     last = f"{Path(frames[-1].filename).name} line {frames[-1].lineno}: " if frames else ""
     return f"{last}{type(error).__name__}: {error}"

@@ -116,5 +116,5 @@ def refusal(error: BaseException) -> GateError:
 def describe_connection_error(error: BaseException) -> str:
     """Return one clause for a person, without a password and without a full stop."""
     text = getattr(error, "message", None) or getattr(error, "strerror", None) or str(error)
-    name = type(error).__name__
-    return redact(f"{text or name}".strip().rstrip("."))
+    first_line = str(text or type(error).__name__).strip().partition("\n")[0]
+    return redact(first_line.strip().rstrip(".?"))

@@ -211,10 +211,8 @@ class _Forked:
     def wait(self, timeout: float | None = None) -> int:
         if self._status is None:
             self._control.settimeout(timeout)
-            try:
-                self._status = int(self._line())
-            finally:
-                self._control.close()
+            self._status = int(self._line())
+            self._control.close()
         return self._status
 
     def _line(self) -> bytes:

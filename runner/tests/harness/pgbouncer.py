@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +18,7 @@ _START_SECONDS = 20
 class Pgbouncer:
     """One pooler, in a given pool mode."""
 
-    def __init__(self, directory: Path, *, server_port: int, pool_mode: str) -> None:
+    def __init__(self, *, server_port: int, pool_mode: str) -> None:
         """Write its configuration.
 
         Where it is not installed the test fails in CI, and is skipped elsewhere with the reason.
@@ -29,22 +30,20 @@ class Pgbouncer:
         self._program = program
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
-        self._configuration = directory / "pgbouncer.ini"
+        self._directory = tempfile.TemporaryDirectory(prefix="sage-pgbouncer-")
+        self._configuration = Path(self._directory.name) / "pgbouncer.ini"
         self._configuration.write_text(
             f"[databases]\n* = host=127.0.0.1 port={server_port} user=postgres\n[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\nauth_type = any\n"
-            f"pool_mode = {pool_mode}\nignore_startup_parameters = extra_float_digits,search_path,options\n"
+            f"pool_mode = {pool_mode}\nignore_startup_parameters = extra_float_digits\n"
         )
 
     def __enter__(self) -> Self:
         """Start it and wait until it listens."""
         user = "nobody" if os.geteuid() == 0 else None  # it refuses to run as root
         if user:
-            for path in (self._configuration, *self._configuration.parents):
-                path.chmod(path.stat().st_mode | (0o004 if path.is_file() else 0o001))
-        self._process = subprocess.Popen(
-            [self._program, "-q", self._configuration], user=user, stderr=subprocess.DEVNULL
-        )
+            shutil.chown(self._directory.name, user)
+        self._process = subprocess.Popen([self._program, "-q", self._configuration], user=user)
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:
@@ -62,3 +61,4 @@ class Pgbouncer:
         """Stop it."""
         self._process.kill()
         self._process.wait()
+        self._directory.cleanup()
