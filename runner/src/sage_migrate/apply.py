@@ -194,6 +194,7 @@ class MigrationRun:
 
     def _begin_revision(self, step: RevisionStep) -> None:
         assert self._connection is not None
+        assert self._position is not None
         self.gate.check_lock()
         revision = step.revision.revision
         declaration = self.project.declaration(revision)
@@ -216,6 +217,7 @@ class MigrationRun:
         self._revision_started = time.monotonic()
         self.report.revision = revision
         self._connection.begin_revision()
+        self.gate.recorder.begin_revision(step.revision, declaration, version_table=self._position.table)
         self.gate.guard.stall_budget = declaration.budget(self.gate.settings.stall_budget)
         declared = {"stall_budget_seconds": self.gate.guard.stall_budget, "reason": declaration.reason}
         log.info(
@@ -234,6 +236,7 @@ class MigrationRun:
             # The revision ended Alembic's transaction by a commit() of its own: the version row was in the next one.
             log.warning("revision_committed_itself", revision=self.report.revision)
         self._connection.end_revision()
+        self.gate.recorder.end_revision()
         self._note_applied()
 
     def _note_applied(self) -> None:
@@ -297,13 +300,15 @@ class MigrationRun:
         failure = lock_not_obtained(self.report.revision, statement, blockers, sqlstate=sqlstate, tries=self._tries)
         self.gate.expect_deadline_error(lambda: failure)
         literals = self.gate.settings.show_literals
+        described = self.gate.call(describe_blockers(self.gate.watch, blockers, show_literals=literals))
+        self.gate.recorder.try_failed(sqlstate, described)
         log.info(
             "lock_try_failed",
             revision=self.report.revision,
             tries=self._tries,
             sqlstate=sqlstate,
             statement=statement,
-            blockers=self.gate.call(describe_blockers(self.gate.watch, blockers, show_literals=literals)),
+            blockers=described,
         )
         self.gate.call(
             wait_for_blockers(

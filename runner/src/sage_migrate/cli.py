@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     settings: Settings | None = None
     try:
         settings = read_settings(arguments)
+        if settings.report:
+            from sage_migrate.timeline.recorder import Recorder
+
+            report.recorder = Recorder(settings)
         interruption = Interruption()
         watch_signals(interruption)
         interruption.subscribe(lambda: _abandon_later(report, interruption, settings))

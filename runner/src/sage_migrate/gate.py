@@ -17,6 +17,7 @@ from sage_migrate.redact import redact
 from sage_migrate.session import Connect, ControlThread, Session, quote_literal
 from sage_migrate.settings import Settings
 from sage_migrate.stall_guard import StallGuard
+from sage_migrate.timeline.listener import RunListener
 
 T = TypeVar("T")
 
@@ -54,6 +55,7 @@ class Gate:
         self.settings = settings
         self.interruption = interruption
         self.guard = StallGuard(self)
+        self.recorder = RunListener()
         self.watch: Session | None = None
         self.connect: Connect | None = None
         self.backend: MigrationBackend | None = None

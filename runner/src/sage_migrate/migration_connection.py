@@ -143,11 +143,13 @@ class MigrationConnection:
         elif blocks_nobody(statement) and not self._holds_locks():
             statement = self._be_patient(statement)
         self.backend.begin(statement)
+        self._gate.recorder.begin_statement(statement)
         return statement, parameters
 
     def _after_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self._work += 1
         self.backend.running = False
+        self._gate.recorder.end_statement(self._gate)
         if self._is_patient:
             self._is_patient = False
             self._set_limits()
@@ -175,12 +177,14 @@ class MigrationConnection:
     def _before_commit(self, _connection: Connection) -> None:
         self._gate.interruption.check()
         self.backend.running, self.backend.committing = False, self._stamped
+        self._gate.recorder.commit_sent(self._gate)
         if self._work and not self._stamped:
             self.partly_committed = True
 
     def _on_rollback(self, _connection: Connection) -> None:
         self._work = 0
         self.backend.running = False
+        self._gate.recorder.rolled_back()
 
 
 def _seconds(text: str) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sage_migrate.errors import GateError
 from sage_migrate.logs import log
+from sage_migrate.timeline.listener import RunListener
 
 _TERMINATION_LOG = Path("/dev/termination-log")
 # The kubelet keeps 4096 bytes of it: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
@@ -40,6 +41,7 @@ class Report:
     commit_unknown: bool = False
     """Whether the connection broke while the revision's COMMIT was under way, and its outcome could not be found out."""
     outcome: str = "nothing to do"
+    recorder: RunListener = field(default_factory=RunListener)
 
     @property
     def is_downgrade(self) -> bool:
@@ -66,6 +68,7 @@ class Report:
 
 def finish(report: Report, *, termination_log: Path | None) -> None:
     """Log the end of a run that reached its target."""
+    report.recorder.write(report)
     seconds = round(time.monotonic() - report.started, 3)
     log.info(
         "finished",
@@ -83,6 +86,7 @@ def finish(report: Report, *, termination_log: Path | None) -> None:
 
 def fail(report: Report, error: GateError, *, termination_log: Path | None) -> None:
     """Log the end of a run that did not: what happened, its effect, what to do."""
+    report.recorder.write(report, error)
     effect = report.effect()
     facts = {name: value for name, value in error.facts.items() if name not in ("revision", "reason")}
     revision = error.facts.get("revision") or report.revision

@@ -14,6 +14,7 @@ from typing import Any
 from sage_migrate.database_url import DatabaseURL, parse_database_url
 from sage_migrate.durations import format_duration, parse_duration
 from sage_migrate.errors import UsageError
+from sage_migrate.timeline.report_files import parse_report_files
 
 PREFIX = "SAGE_MIGRATE_"
 _UNSET: Any = None
@@ -29,6 +30,7 @@ class Option:
     default: str | None = None
     choices: tuple[str, ...] = ()
     flag: bool = False
+    repeatable: bool = False
     metavar: str | None = None
 
     @property
@@ -79,6 +81,14 @@ OPTIONS = (
     Option(name="reason", help="why a refusal is overridden; logged", metavar="TEXT"),
     Option(name="image", help="the image's reference, recorded in the lineage"),
     Option(name="termination-log", help="where the one-line result goes (default: /dev/termination-log where it exists)", metavar="FILE"),
+    Option(
+        name="report",
+        help="write a timeline of the run: its statements, their locks, who waited for it; .json, .md or .html, several by comma "
+        "or by repeating",
+        parse=parse_report_files,
+        repeatable=True,
+        metavar="FILE",
+    ),
     Option(name="show-literals", help="keep literals of SQL and PostgreSQL's DETAIL in what is logged", flag=True),
     Option(name="debug", help="show the traceback of a failure", flag=True),
 )  # fmt: skip
@@ -109,6 +119,7 @@ class Settings:
     reason: str | None = None
     image: str | None = None
     termination_log: Path | None = None
+    report: tuple[Path, ...] = ()
     show_literals: bool = False
     debug: bool = False
 
@@ -141,6 +152,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         text = f"{option.help} [{option.variable}]" + (f" (default: {option.default})" if option.default else "")
         if option.flag:
             parser.add_argument(f"--{option.name}", action="store_const", const="true", default=_UNSET, help=text)
+        elif option.repeatable:
+            parser.add_argument(
+                f"--{option.name}", action="append", metavar=option.metavar, default=_UNSET, help=text
+            )
         else:
             parser.add_argument(
                 f"--{option.name}", choices=option.choices or None, metavar=option.metavar, default=_UNSET, help=text
@@ -176,7 +191,7 @@ def _given(
 ) -> tuple[str | None, str]:
     on_command_line = getattr(arguments, option.key, None)
     if on_command_line is not None:
-        return on_command_line, f"--{option.name}"
+        return ",".join(on_command_line) if option.repeatable else on_command_line, f"--{option.name}"
     if environment.get(option.variable):
         return environment[option.variable], option.variable
     return from_file.get(option.name), f"{option.name} in pyproject.toml"

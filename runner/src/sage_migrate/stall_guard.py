@@ -57,7 +57,10 @@ class StallGuard:
                 waits = await take_snapshot(session)
                 queued = bool(waits.waits_of(backend.pid))
                 look_in_try = time.monotonic() + half_try if queued else _NEVER
-                look = time.monotonic() + await self._judge(session, backend, waits)
+                look = time.monotonic() + min(
+                    await self._judge(session, backend, waits), self._gate.recorder.look_seconds
+                )
+                await self._gate.recorder.look(session, backend.pid, waits)
 
     async def _judge(self, session: Session, backend: "MigrationBackend", waits: LockWaits) -> float:
         """Act on a snapshot; return in how many seconds to look again."""

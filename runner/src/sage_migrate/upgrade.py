@@ -25,6 +25,7 @@ def upgrade(settings: Settings, target: str, report: Report, interruption: Inter
     report.target = project.resolve(target)
     offer_url(settings, project)
     with Gate(settings, interruption) as gate:
+        gate.recorder = report.recorder
         if settings.database_url is not None:
             open_gate(gate, connect_by_url(settings))
         run = MigrationRun(gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection)))
