@@ -13,34 +13,49 @@ from typing import Any
 
 from sage_migrate.errors import DeadlineExceededError, MigrationFailedError
 from sage_migrate.logs import log
-from sage_migrate.session import quote_literal
+from sage_migrate.session import Session, quote_literal
 
 Fetch = Callable[[str], Sequence[tuple[Any, ...]]]
 """Run SQL on the migration's own connection, below SQLAlchemy, and return its rows."""
 
 _NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[\w$]+))?'
-_COMMENT = re.compile(r"\A(?:\s+|--[^\n]*\n|/\*.*?\*/)+", re.DOTALL)
+# What a comment, a semicolon or a keyword must not be looked for in, and the comments themselves.
+_TOKEN = re.compile(
+    r"""(?P<quoted>'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<comment>--[^\n]*|/\*.*?\*/)""",
+    re.DOTALL,
+)
 _CREATE_INDEX = re.compile(
     rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<index>{_NAME})\s+ON\s+(?:ONLY\s+)?(?P<table>{_NAME})",
     re.IGNORECASE,
 )
+_CONCURRENTLY_OPTION = r"\((?=[^)]*\bCONCURRENTLY\b(?!\s+(?:false|off|0)\b))[^)]*\)"
 _REINDEX = re.compile(
-    rf"REINDEX\s+(?:\(.*?\)\s*)?(?P<kind>INDEX|TABLE)\s+CONCURRENTLY\s+(?P<name>{_NAME})", re.IGNORECASE | re.DOTALL
+    rf"REINDEX\s*(?:(?P<option>{_CONCURRENTLY_OPTION})|\([^)]*\))?\s*(?P<kind>INDEX|TABLE|SCHEMA|DATABASE|SYSTEM)\s+"
+    rf"(?(option)|CONCURRENTLY\b\s*)(?P<name>{_NAME})?",
+    re.IGNORECASE,
 )
 _DETACH = re.compile(
-    rf"(?P<head>ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<table>{_NAME})\s+DETACH\s+PARTITION\s+(?P<partition>{_NAME})\s+)CONCURRENTLY",
+    rf"(?P<head>ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<table>{_NAME})\s+DETACH\s+PARTITION\s+(?P<partition>{_NAME})\s+)CONCURRENTLY\b",
     re.IGNORECASE,
 )
 _HARMLESS = (
     re.compile(r"(?:CREATE\s+(?:UNIQUE\s+)?|DROP\s+)INDEX\s+CONCURRENTLY\b", re.IGNORECASE),
     _REINDEX,
     re.compile(
-        rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}\s+VALIDATE\s+CONSTRAINT\s+[^,]+\Z", re.IGNORECASE
+        rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}\s+VALIDATE\s+CONSTRAINT\s+(?:\"(?:[^\"]|\"\")+\"|[\w$]+)\Z",
+        re.IGNORECASE,
     ),
     _DETACH,
     re.compile(r"REFRESH\s+MATERIALIZED\s+VIEW\s+CONCURRENTLY\b", re.IGNORECASE),
-    re.compile(r"VACUUM\b(?!\s*(?:\([^)]*\bFULL\b(?!\s+(?:false|off|0))[^)]*\)|FULL\b))", re.IGNORECASE),
-    re.compile(r"ANALYZE\b", re.IGNORECASE),
+    re.compile(r"VACUUM\b(?!\s*(?:\([^)]*\bFULL\b(?!\s+(?:false|off|0)\b)[^)]*\)|FULL\b))", re.IGNORECASE),
+    re.compile(r"ANALY[ZS]E\b", re.IGNORECASE),
+)
+# Who builds an index holds this lock on its table all along; so does an autovacuum, which builds nothing.
+_NOT_BEING_BUILT = (
+    "NOT EXISTS (SELECT FROM pg_locks AS held WHERE held.granted AND held.mode = 'ShareUpdateExclusiveLock'"
+    " AND held.pid <> pg_backend_pid() AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND held.relation IN (index.indexrelid, index.indrelid)"
+    " AND held.pid NOT IN (SELECT pid FROM pg_stat_activity WHERE usesysid IS NULL))"
 )
 # The gate's note on an index whose build it broke off: seconds that a whole build would have taken.
 _NOTE = "sage-migrate: build broken off, estimated seconds "
@@ -60,6 +75,9 @@ class BrokenIndex:
 def blocks_nobody(statement: str) -> bool:
     """Tell whether ``statement`` lets reads and writes through while it works and waits."""
     bare = strip_comments(statement)
+    rest = _TOKEN.sub("", bare)
+    if any(mark in rest for mark in (";", "/*", "*/")):
+        return False  # several statements, or a comment within a comment
     return any(pattern.match(bare) for pattern in _HARMLESS)
 
 
@@ -110,6 +128,16 @@ def check_result(statement: str, fetch: Fetch) -> None:
         )
 
 
+async def report_invalid_indexes(session: Session) -> None:
+    """Log every INVALID index of the database that nobody builds: it costs each write and serves no query."""
+    for row in await session.fetch(
+        "SELECT index.indexrelid::regclass::text AS index, index.indrelid::regclass::text AS relation"  # noqa: S608
+        " FROM pg_index AS index JOIN pg_class AS class ON class.oid = index.indexrelid"
+        f" WHERE class.relkind = 'i' AND NOT index.indisvalid AND {_NOT_BEING_BUILT} ORDER BY 1"
+    ):
+        log.warning("invalid_index_found", **row, remedy=f"DROP INDEX CONCURRENTLY {row['index']}, or REINDEX it")
+
+
 def note_estimate_sql(statement: str, seconds: float) -> str | None:
     """Return SQL that notes on the index of a broken-off build how long it takes; None for other statements.
 
@@ -150,8 +178,8 @@ def too_long(index: str, estimated_seconds: float, remaining_seconds: float, *, 
 
 
 def strip_comments(statement: str) -> str:
-    """Return ``statement`` without what stands before its first word, and without a final semicolon."""
-    return _COMMENT.sub("", statement).rstrip().rstrip(";").rstrip()
+    """Return ``statement`` without comments and without a final semicolon."""
+    return _TOKEN.sub(lambda token: token["quoted"] or " ", statement).strip().rstrip(";").rstrip()
 
 
 def _finalize(bare: str, detach: re.Match[str], fetch: Fetch) -> str | None:
@@ -174,8 +202,7 @@ def _finalize(bare: str, detach: re.Match[str], fetch: Fetch) -> str | None:
 def _broken_indexes(fetch: Fetch, table: str, names: Sequence[str]) -> list[BrokenIndex]:
     """Return the INVALID indexes of ``names`` on ``table`` that nobody is building.
 
-    A partitioned table's index (relkind I) is INVALID until its partitions have theirs, and none of ours. A
-    builder holds a lock on the index: then it is being built, by another session than this one.
+    A partitioned table's index (relkind I) is INVALID until its partitions have theirs, and none of ours.
     """
     listed = ", ".join(quote_literal(name) for name in names)
     rows = fetch(
@@ -183,20 +210,23 @@ def _broken_indexes(fetch: Fetch, table: str, names: Sequence[str]) -> list[Brok
         " FROM pg_index AS index JOIN pg_class AS class ON class.oid = index.indexrelid"
         " JOIN pg_namespace AS space ON space.oid = class.relnamespace"
         f" WHERE index.indrelid = to_regclass({quote_literal(table)}) AND class.relname IN ({listed})"
-        " AND class.relkind = 'i' AND NOT index.indisvalid"
-        " AND NOT EXISTS (SELECT FROM pg_locks AS held WHERE held.pid <> pg_backend_pid() AND held.granted"
-        "  AND held.relation IN (index.indexrelid, index.indrelid) AND held.mode = 'ShareUpdateExclusiveLock')"
+        f" AND class.relkind = 'i' AND NOT index.indisvalid AND {_NOT_BEING_BUILT}"
     )
     return [BrokenIndex(oid=oid, name=name, estimated_seconds=_estimate(comment)) for oid, name, comment in rows]
 
 
 def _leftovers_of_reindex(fetch: Fetch, reindex: re.Match[str]) -> list[BrokenIndex]:
     """Return the ``_ccnew`` and ``_ccold`` indexes that belong to the index or table that is rebuilt."""
-    target = quote_literal(reindex["name"])
-    column = "indexrelid" if reindex["kind"].upper() == "INDEX" else "indrelid"
+    kind = reindex["kind"].upper()
+    if reindex["name"] is None or kind not in ("INDEX", "TABLE"):
+        return []
+    # Of a partitioned table or index, those of every partition are rebuilt.
+    target = f"to_regclass({quote_literal(reindex['name'])})"
+    tree = f"SELECT relid FROM pg_partition_tree({target}) UNION SELECT {target}"  # noqa: S608  quoted
+    column = "indexrelid" if kind == "INDEX" else "indrelid"
     owned = fetch(
         "SELECT index.indrelid::regclass::text, class.relname FROM pg_index AS index"  # noqa: S608  quoted
-        f" JOIN pg_class AS class ON class.oid = index.indexrelid WHERE index.{column} = to_regclass({target})"
+        f" JOIN pg_class AS class ON class.oid = index.indexrelid WHERE index.{column} IN ({tree})"
     )
     found: list[BrokenIndex] = []
     for table, name in owned:

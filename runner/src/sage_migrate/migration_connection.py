@@ -20,6 +20,8 @@ from sage_migrate.session import KEEPALIVE, quote_identifier, set_config_sql
 _OWN_TIMEOUT = re.compile(
     r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bTO\b)\s*'?([^';]*)", re.IGNORECASE
 )
+# Settings, and what SQLAlchemy's inspector reads, change nothing and lock nothing that matters.
+_LEAVES_NOTHING = re.compile(r"\s*(?:SET|RESET|SHOW)\b|\s*SELECT\b.*\bpg_catalog\.", re.IGNORECASE | re.DOTALL)
 
 
 class MigrationConnection:
@@ -41,6 +43,8 @@ class MigrationConnection:
         """Seconds that the statement at work may run, as far as the run knows."""
         self.partly_committed = False
         """Whether the revision at work has committed a part of itself (autocommit_block, a commit() of its own)."""
+        self.left_unfinished = False
+        """Whether it is in a statement that leaves something behind when it is broken off, such as an INVALID index."""
         self.is_external = bool(connection.in_transaction())
         """Whether env.py began a transaction before `configure`: then all revisions are in that one transaction."""
         self.backend = self._verify_database()
@@ -61,7 +65,7 @@ class MigrationConnection:
         """Forget the revision before; set the limits again where it had set its own."""
         if self._own_timeouts:
             self._set_limits()
-        self._work, self._stamped, self.partly_committed = 0, False, False
+        self._work, self._stamped, self.partly_committed, self.left_unfinished = 0, False, False, False
         self.backend.committing = False
 
     def mark_stamped(self) -> None:
@@ -134,6 +138,9 @@ class MigrationConnection:
         self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
     ) -> tuple[str, Any]:
         self._gate.interruption.check()
+        if self._is_patient and self._is_autocommit():
+            self._set_limits()  # the statement before failed, and the revision went on
+        self._is_patient = self.left_unfinished = False
         own = _OWN_TIMEOUT.match(statement)
         if own:
             self._own_timeouts = True
@@ -147,29 +154,31 @@ class MigrationConnection:
         return statement, parameters
 
     def _after_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        self._work += 1
-        self.backend.running = False
+        self.backend.running = self.left_unfinished = False
+        if not _LEAVES_NOTHING.match(statement):
+            self._work += 1
+            self.partly_committed = self.partly_committed or self._is_autocommit()
         self._gate.recorder.end_statement(self._gate)
         if self._is_patient:
             self._is_patient = False
             self._set_limits()
-            check_result(statement, self._execute_raw)
+        check_result(statement, self._execute_raw)
 
     def _be_patient(self, statement: str) -> str:
         """Give a statement that blocks nobody what is left of the deadline, and the guard stays on."""
         remaining = self._gate.remaining()
-        statement = prepare(
-            statement, self._execute_raw, remaining_seconds=remaining, in_transaction=not self._is_autocommit()
-        )
         if not self._own_timeouts:
             limit = as_milliseconds(remaining)
             self._execute_raw(set_config_sql({"lock_timeout": limit, "statement_timeout": limit}))
             self._is_patient, self._own_timeouts, self.statement_timeout = True, True, remaining
-        return statement
+        self.left_unfinished = self._is_autocommit()
+        return prepare(
+            statement, self._execute_raw, remaining_seconds=remaining, in_transaction=not self._is_autocommit()
+        )
 
     def _holds_locks(self) -> bool:
         """Tell whether the transaction may hold locks of statements before: those would be held all along."""
-        return self._work > 0 and not self._is_autocommit()
+        return (self._work > 0 or self.is_external) and not self._is_autocommit()
 
     def _is_autocommit(self) -> bool:
         return bool(getattr(self._connection.connection, "autocommit", False))

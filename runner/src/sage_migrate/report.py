@@ -38,6 +38,8 @@ class Report:
     """The revision at work, or the one that failed."""
     partly_committed: bool = False
     """Whether the failed revision had already committed a part of itself (autocommit_block, commit())."""
+    left_unfinished: bool = False
+    """Whether its last statement leaves something behind when it is broken off, such as an INVALID index."""
     commit_unknown: bool = False
     """Whether the connection broke while the revision's COMMIT was under way, and its outcome could not be found out."""
     outcome: str = "nothing to do"
@@ -57,12 +59,18 @@ class Report:
             if names
             else f"Nothing was {verb} by this run."
         )
+        if self.commit_unknown:
+            which = self.revision or "its last transaction"
+            return f"{done} Whether {which} was committed is not known: look at the version table."
         if self.revision is None:
             return done
-        if self.commit_unknown:
-            return f"{done} Whether {self.revision} was committed is not known: look at the version table."
         if self.partly_committed:
             return f"{done} {self.revision} committed a part of its work before it failed (an autocommit block, or a commit of its own)."
+        if self.left_unfinished:
+            return (
+                f"{done} {self.revision} was rolled back, save for what its last statement may have left (an INVALID index, "
+                "a pending detach): the next run puts that right."
+            )
         return f"{done} {self.revision} was rolled back whole."
 
 

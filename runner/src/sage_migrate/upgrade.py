@@ -2,6 +2,7 @@
 
 from sage_migrate.advisory_lock import acquire_lock
 from sage_migrate.apply import MigrationRun
+from sage_migrate.concurrent_ddl import report_invalid_indexes
 from sage_migrate.errors import EndedShortError, RunnerLockTimeoutError
 from sage_migrate.gate import Gate
 from sage_migrate.interruption import Interruption
@@ -79,4 +80,5 @@ def verify(gate: Gate, position: Position) -> None:
             remedy="env.py swallowed an error or rolled the transaction back: let it re-raise, and commit.",
             facts={"found": found, "expected": position.current},
         )
+    gate.call(report_invalid_indexes(gate.watch))
     log.info("verified", current=found)
