@@ -1,5 +1,6 @@
 """Drive the project's own env.py, unmodified: one transaction a revision, each again while its lock is not to be had."""
 
+import asyncio
 import contextlib
 import functools
 import time
@@ -16,6 +17,7 @@ from sqlalchemy.engine import Connection
 from sage_migrate.blockers import describe_blockers
 from sage_migrate.concurrent_ddl import named_index, note_estimate_sql, too_long
 from sage_migrate.errors import (
+    ConnectionLostError,
     ContractRefusedError,
     DatabaseUnreachableError,
     DeadlineExceededError,
@@ -23,8 +25,8 @@ from sage_migrate.errors import (
     GateError,
     StallBudgetExceededError,
 )
-from sage_migrate.failures import LOCK_NOT_AVAILABLE, RETRYABLE, Circumstances, explain, sqlstate_of
-from sage_migrate.gate import Gate
+from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, RETRYABLE, Circumstances, explain, sqlstate_of
+from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.lineage import Known
 from sage_migrate.logs import adopt_standard_logging, log
 from sage_migrate.migration_connection import MigrationConnection
@@ -36,7 +38,7 @@ from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blocke
 from sage_migrate.session import quote_literal
 from sage_migrate.wait import wait_for_database
 
-_SETTLE_SECONDS = 10
+_SETTLE_SECONDS = 12
 
 
 class GateEnvironment(EnvironmentContext):
@@ -130,6 +132,7 @@ class MigrationRun:
             if not self.gate.is_open:
                 self._open_gate(connection)
             self._connection = MigrationConnection(self.gate, connection)
+            self.gate.check_may_cancel(self._connection.backend)
         self.gate.watch_backend(self._connection.backend)
 
     def steps(self, heads: tuple[str, ...], context: MigrationContext) -> Iterator[RevisionStep]:
@@ -282,8 +285,9 @@ class MigrationRun:
     # Tries and ends
 
     def _can_try_again(self, error: BaseException) -> bool:
+        sqlstate = sqlstate_of(error)
         return (
-            (sqlstate_of(error) in RETRYABLE or self.gate.guard.cancelled_in_queue)
+            (sqlstate in RETRYABLE or (sqlstate == QUERY_CANCELED and self.gate.guard.cancelled_in_queue))
             and self.gate.interruption.error is None
             and self.report.revision is not None
             and self._connection is not None
@@ -310,20 +314,16 @@ class MigrationRun:
             statement=statement,
             blockers=described,
         )
-        self.gate.call(
+        self.gate.look(
             wait_for_blockers(
                 self.gate.watch, blockers, self.gate.settings, revision=self.report.revision, tries=self._tries
             )
         )
 
     def _is_waiting_for_database(self, failure: GateError, started: float) -> bool:
-        """Tell whether env.py alone knows the database, and it is not up yet."""
+        """Tell whether env.py could not connect, which waiting may heal: it is not up yet, or has no place left."""
         waited = time.monotonic() - started
-        return (
-            isinstance(failure, DatabaseUnreachableError)
-            and not self.gate.is_open
-            and waited < self.gate.settings.wait_timeout
-        )
+        return isinstance(failure, DatabaseUnreachableError) and waited < self.gate.settings.wait_timeout
 
     @contextlib.contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -338,15 +338,12 @@ class MigrationRun:
         connection, settings = self._connection, self.gate.settings
         if connection is not None:
             self.report.partly_committed = connection.partly_committed
-            if connection.backend.committing:
-                self._settle_commit()
-            elif connection.is_external:
-                self._forget_what_was_rolled_back()
-        if self.gate.interruption.error is not None:
-            return self._broken_off_build() or self.gate.interruption.error
-        if self._refusal is not None:
+            self.report.left_unfinished = connection.left_unfinished
+            if connection.backend.committing or connection.is_external:
+                self._settle(connection)
+        if self.gate.interruption.error is None and self._refusal is not None:
             return self._refusal
-        return explain(
+        explained = explain(
             error,
             Circumstances(
                 revision=self.report.revision,
@@ -358,39 +355,54 @@ class MigrationRun:
                 show_literals=settings.show_literals,
             ),
         )
+        stopped = self.gate.interruption.error
+        if stopped is None or (isinstance(stopped, ConnectionLostError) and isinstance(explained, ConnectionLostError)):
+            return explained  # where all sessions broke, the migration's is the one to tell of
+        return self._broken_off_build() or stopped
 
-    def _settle_commit(self) -> None:
-        """Find out from the version table, on a new connection, whether a COMMIT whose answer is missing took place."""
+    def _settle(self, connection: MigrationConnection) -> None:
+        """Find out from the version table, on a new connection, what became of the last transaction."""
         assert self._position is not None
-        revision = self.report.revision
+        committing = connection.backend.committing
         try:
-            found = self.gate.call_at_the_end(self._read_versions())
-        except Exception as error:  # noqa: BLE001  any driver's: then it stays unknown, and the report says so
-            log.error("commit_outcome_unknown", revision=revision, reason=type(error).__name__)
-            self.report.commit_unknown = True
-            return
-        committed = found == self._position.current
-        log.warning("commit_outcome", revision=revision, committed=committed)
-        if committed:
-            self._note_applied()
-
-    def _forget_what_was_rolled_back(self) -> None:
-        """Report as applied what the version table shows: one external transaction took the other revisions with it."""
-        try:
-            found = self.gate.call_at_the_end(self._read_versions())
-        except Exception:  # noqa: BLE001  any driver's: the server is gone, and an open transaction with it
+            found = self.gate.call_at_the_end(self._read_versions(connection.backend))
+        except Exception as error:  # noqa: BLE001  any driver's
+            if committing:  # it stays unknown, and the report says so
+                log.error("commit_outcome_unknown", revision=self.report.revision, reason=type(error).__name__)
+                self.report.commit_unknown = True
             found = self.report.before
-        kept = self.project.ancestors(found)
-        self.report.applied = [each for each in self.report.applied if (each.revision in kept) != self.report.is_downgrade]
+        else:
+            if committing:
+                committed = found == self._position.current
+                log.warning("commit_outcome", revision=self.report.revision, committed=committed)
+                if committed and self.report.revision is not None:
+                    self._note_applied()
+        if connection.is_external:  # one transaction took all revisions with it, or none
+            kept = self.project.ancestors(found)
+            self.report.applied = [
+                each for each in self.report.applied if (each.revision in kept) != self.report.is_downgrade
+            ]
 
-    async def _read_versions(self) -> tuple[str, ...]:
+    async def _read_versions(self, backend: MigrationBackend) -> tuple[str, ...]:
+        """Read the version table once the migration's transaction has ended, on a server that takes changes."""
         assert self._position is not None
         assert self.gate.connect is not None
-        session = await wait_for_database(self.gate.connect, "sage-migrate settle", wait_timeout=_SETTLE_SECONDS)
-        try:
-            return await read_versions(session, self._position.table)
-        finally:
-            await session.close()
+        async with asyncio.timeout(_SETTLE_SECONDS):
+            while True:
+                session = await wait_for_database(
+                    self.gate.connect, "sage-migrate settle", wait_timeout=_SETTLE_SECONDS
+                )
+                try:
+                    # A server that lost its client may still be at work on the COMMIT.
+                    (row,) = await session.fetch(
+                        "SELECT pg_is_in_recovery() OR EXISTS (SELECT FROM pg_locks"  # noqa: S608  an integer
+                        f" WHERE pid = {backend.pid} AND locktype = 'transactionid' AND granted) AS unsettled"
+                    )
+                    if not row["unsettled"]:
+                        return await read_versions(session, self._position.table)
+                finally:
+                    await session.close()
+                await wait_a_moment()
 
     def _broken_off_build(self) -> GateError | None:
         """Note on an index whose build met the deadline how long it takes, so that the next run does not begin again."""

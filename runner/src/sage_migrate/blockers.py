@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from sage_migrate.lock_waits import Lock, describe_sessions
 from sage_migrate.logs import log
 from sage_migrate.redact import shorten_sql
-from sage_migrate.session import Row, Session, quote_literal
+from sage_migrate.session import Row, Session, is_broken, quote_literal
 from sage_migrate.settings import Settings
 
-# Autovacuum gives way to whoever has waited for deadlock_timeout (1 s unless it was changed).
-_NUDGE = "3s"
+_INSUFFICIENT_PRIVILEGE = "42501"
 
 
 async def describe_blockers(
@@ -26,7 +25,7 @@ async def describe_blockers(
                 "pid": lock.pid,
                 "relation": lock.relation,
                 "mode": lock.mode,
-                "application_name": row.get("application_name") or ("prepared transaction" if not lock.pid else None),
+                "application_name": row.get("application_name") or _kind(lock, row),
                 "role": row.get("role"),
                 "state": row.get("state"),
                 "transaction_age_seconds": None if age is None else round(age, 1),
@@ -34,6 +33,12 @@ async def describe_blockers(
             }
         )
     return described
+
+
+def _kind(lock: Lock, row: Row) -> str | None:
+    if not lock.pid:
+        return "prepared transaction"
+    return "autovacuum" if row.get("is_background") else None
 
 
 async def still_there(session: Session, blockers: Sequence[Lock]) -> list[Lock]:
@@ -49,42 +54,66 @@ async def still_there(session: Session, blockers: Sequence[Lock]) -> list[Lock]:
     return [lock for lock in blockers if (lock.pid, lock.virtualtransaction) in alive]
 
 
-async def make_way(session: Session, blockers: Sequence[Lock], settings: Settings) -> None:
-    """Send away the blockers that can go without harm: an autovacuum, and what the operator allowed to end."""
+async def nudge_autovacuum(session: Session, blockers: Sequence[Lock], settings: Settings) -> None:
+    """Make the autovacuums among ``blockers`` go, which they do without harm; one against wraparound stays."""
     known = {row["pid"]: row for row in await describe_sessions(session, [lock.pid for lock in blockers])}
     for lock in blockers:
-        row = known.get(lock.pid)
-        if row is not None and row["is_background"] and lock.relation:
-            await _nudge_autovacuum(session, lock)
-        elif row is not None and _may_be_ended(row, settings):
-            log.warning(
-                "blocker_terminated", pid=lock.pid, application_name=row["application_name"], relation=lock.relation
-            )
-            await session.fetch(f"SELECT pg_terminate_backend({lock.pid})")
+        if lock.pid in known and known[lock.pid]["is_background"] and lock.relation:
+            await _nudge(session, lock, settings)
 
 
-async def _nudge_autovacuum(session: Session, lock: Lock) -> None:
+async def end_idle(session: Session, blockers: Sequence[Lock], settings: Settings) -> bool:
+    """End those of ``blockers`` that idle in a transaction, as the operator allowed; return whether to do so again.
+
+    By default none. Both conditions count where both are given. They are asked and acted on in one statement: a session that has
+    gone back to work meanwhile, or another one with its pid, is let be.
+    """
+    after, names = settings.terminate_idle_after, settings.terminate_idle_applications
+    if after is None and names is None:
+        return False
+    pids = ", ".join(str(lock.pid) for lock in blockers)
+    conditions = ["state = 'idle in transaction'", f"pid IN ({pids})"]
+    if after is not None:
+        conditions.append(f"xact_start < clock_timestamp() - interval '{after} seconds'")
+    if names is not None:
+        listed = ", ".join(quote_literal(name.strip()) for name in names.split(","))
+        conditions.append(f"application_name IN ({listed})")
+    try:
+        ended = await session.fetch(
+            "SELECT pid, application_name, pg_terminate_backend(pid) AS ended FROM pg_stat_activity"  # noqa: S608  quoted
+            f" WHERE {' AND '.join(conditions)}"
+        )
+    except Exception as error:
+        if _sqlstate(error) != _INSUFFICIENT_PRIVILEGE:
+            raise
+        log.warning("blocker_not_terminated", pids=pids, remedy="GRANT pg_signal_backend to the migrating role")
+        return False
+    for row in ended:
+        relation = next(lock.relation for lock in blockers if lock.pid == row["pid"])
+        log.warning("blocker_terminated", pid=row["pid"], application_name=row["application_name"], relation=relation)
+    return True
+
+
+async def _nudge(session: Session, lock: Lock, settings: Settings) -> None:
     """Wait for a lock that stalls nobody, for as long as makes an autovacuum give way.
 
     PostgreSQL cancels an autovacuum that somebody has waited for longer than deadlock_timeout, so tries of 0.1 s
     never get past one. SHARE UPDATE EXCLUSIVE conflicts with neither reads nor writes. A vacuum to prevent
     wraparound stays: it is waited for.
     """
-    sql = f"LOCK TABLE {lock.relation} IN SHARE UPDATE EXCLUSIVE MODE"
+    role = f"PERFORM set_config('role', {quote_literal(settings.role)}, true); " if settings.role else ""
     try:
         await session.fetch(
-            f"DO $nudge$ BEGIN PERFORM set_config('lock_timeout', '{_NUDGE}', true); {sql}; END $nudge$"
+            f"DO $nudge$ BEGIN {role}"
+            "PERFORM set_config('lock_timeout', extract(epoch FROM current_setting('deadlock_timeout')::interval)::int + 2 || 's', true);"
+            f" LOCK TABLE {lock.relation} IN SHARE UPDATE EXCLUSIVE MODE; END $nudge$"
         )
         log.info("autovacuum_gave_way", pid=lock.pid, relation=lock.relation)
-    except Exception as error:  # noqa: BLE001  any driver's: the blocker is then waited for like any other
-        reason = getattr(error, "sqlstate", None) or type(error).__name__
-        log.info("autovacuum_stays", pid=lock.pid, relation=lock.relation, reason=reason)
+    except Exception as error:
+        if is_broken(error):
+            raise
+        log.info("autovacuum_stays", pid=lock.pid, relation=lock.relation, reason=_sqlstate(error))
 
 
-def _may_be_ended(row: Row, settings: Settings) -> bool:
-    """Tell whether the operator allowed to end this session; both conditions count where both are given."""
-    after, names = settings.terminate_idle_after, settings.terminate_idle_applications
-    if (after is None and names is None) or row["state"] != "idle in transaction":
-        return False
-    old_enough = after is None or (row["transaction_age_seconds"] or 0) > after
-    return old_enough and (names is None or row["application_name"] in {name.strip() for name in names.split(",")})
+def _sqlstate(error: Exception) -> str | None:
+    return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.engine import Engine
 from sqlalchemy.util.concurrency import greenlet_spawn
 
-from sage_migrate.session import SESSION_PARAMETERS, Connect, Row, Session, set_config_sql
+from sage_migrate.session import ANSWER_SECONDS, SESSION_PARAMETERS, Connect, Row, Session, set_config_sql
 
 # Blocking calls of a DBAPI: in a thread for a sync driver, in a greenlet of the loop for an async one.
 _Spawn = Callable[..., Awaitable[Any]]
@@ -29,7 +29,7 @@ class DBAPISession:
 
     async def fetch(self, sql: str) -> list[Row]:
         """Run ``sql`` and return its rows."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time, asyncio.timeout(ANSWER_SECONDS):
             rows: list[Row] = await self._spawn(self._fetch, sql)
             return rows
 

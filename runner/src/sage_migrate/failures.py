@@ -28,7 +28,7 @@ from sage_migrate.wait import can_heal, refusal, unreachable
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK_DETECTED = "40P01"
 RETRYABLE = frozenset({LOCK_NOT_AVAILABLE, DEADLOCK_DETECTED})
-_QUERY_CANCELED = "57014"
+QUERY_CANCELED = "57014"
 _TERMINATED = frozenset({"57P01", "57P02", "57P05"})
 _CONNECTING = frozenset({"08", "28", "3D", "53", "57"})
 _READ_ONLY = "25006"
@@ -128,7 +128,7 @@ def _by_sqlstate(  # noqa: PLR0911  a table of codes
             "Run it again when the table is quiet.",
             facts=facts,
         )
-    if sqlstate == _QUERY_CANCELED:
+    if sqlstate == QUERY_CANCELED:
         # statement_timeout, an administrator and our own guard all cancel with this code. The guard's and a
         # signal's are known before we come here; between the other two the time that it ran decides.
         if at.statement_seconds >= 0.95 * at.statement_timeout:

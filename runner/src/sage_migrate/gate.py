@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -9,18 +10,19 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from sage_migrate.durations import format_duration
-from sage_migrate.errors import ConnectionLostError, DeadlineExceededError, GateError
+from sage_migrate.errors import ConnectionLostError, DeadlineExceededError, GateError, UsageError
 from sage_migrate.interruption import Interruption
 from sage_migrate.logs import log
 from sage_migrate.progress import Progress, watch_progress
 from sage_migrate.redact import redact
-from sage_migrate.session import Connect, ControlThread, Session, quote_literal
+from sage_migrate.session import Connect, ControlThread, Session, is_broken, quote_identifier, quote_literal
 from sage_migrate.settings import Settings
 from sage_migrate.stall_guard import StallGuard
 from sage_migrate.timeline.listener import RunListener
 
 T = TypeVar("T")
 
+_CANCEL_SECONDS = 2.0
 _CANCEL_AGAIN_SECONDS = 0.2
 _TERMINATE_AFTER_SECONDS = 3.0
 _LAST_WORDS_SECONDS = 15.0
@@ -110,6 +112,7 @@ class Gate:
 
         Raises:
             GateError: the interruption's.
+            ConnectionLostError: the session at work broke.
         """
         future = asyncio.run_coroutine_threadsafe(work, self._control.loop)
         unsubscribe = self.interruption.subscribe(future.cancel)
@@ -118,6 +121,11 @@ class Gate:
         except (concurrent.futures.CancelledError, asyncio.CancelledError):
             self.interruption.check()
             raise
+        except Exception as error:
+            if isinstance(error, GateError) or not is_broken(error):
+                raise
+            self.interruption.check()
+            raise _session_lost() from error
         finally:
             unsubscribe()
 
@@ -135,11 +143,43 @@ class Gate:
         assert self._lock is not None
         try:
             self.call(self._lock.fetch("SELECT 1"))
-        except GateError:
-            raise
-        except Exception as error:
+        except ConnectionLostError as error:
             msg = "The session that holds the runner's lock broke, so another runner may be at work."
             raise ConnectionLostError(msg, remedy="Run it again: it goes on where the version table stands.") from error
+
+    def look(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run ``work`` of the watching session, as `call` does.
+
+        Raises:
+            ConnectionLostError: that session broke, and nothing goes on unwatched.
+        """
+        try:
+            return self.call(work)
+        except ConnectionLostError as error:
+            raise _unwatched() from error
+
+    def check_may_cancel(self, backend: MigrationBackend) -> None:
+        """Refuse a migration that the watching session could not cancel.
+
+        Raises:
+            UsageError: env.py connects as another role, which this one has no right to stop.
+        """
+        assert self.watch is not None
+        rows = self.look(
+            self.watch.fetch(
+                "SELECT theirs.rolname AS theirs, ours.rolname AS ours, ours.rolsuper OR (NOT theirs.rolsuper AND"  # noqa: S608  an integer
+                " (pg_has_role(theirs.oid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE'))) AS may"
+                " FROM pg_stat_activity AS activity JOIN pg_roles AS theirs ON theirs.oid = activity.usesysid"
+                f" JOIN pg_roles AS ours ON ours.rolname = current_user WHERE activity.pid = {backend.pid}"
+            )
+        )
+        if rows and not rows[0]["may"]:
+            theirs, ours = rows[0]["theirs"], rows[0]["ours"]
+            raise UsageError(
+                f"env.py connects as {theirs}, and {ours}, whom the runner connects as, may not cancel what that role runs: "
+                "the migration would be unguarded.",
+                remedy=f"Let both connect as the same role, or: GRANT {quote_identifier(theirs)} TO {quote_identifier(ours)}.",
+            )
 
     def watch_backend(self, backend: MigrationBackend) -> None:
         """Guard ``backend`` until `release_backend`."""
@@ -165,12 +205,7 @@ class Gate:
         """Stop the run when the guard cannot watch any more: no promise without it."""
         if not guarding.cancelled() and guarding.exception() is not None:
             log.error("guard_lost", reason=redact(str(guarding.exception())))
-            self.interruption.request(
-                ConnectionLostError(
-                    "The session that watches for stalls broke, and the migration does not go on unwatched.",
-                    remedy="See whether the server restarted or ended the session; then run it again.",
-                )
-            )
+            self.interruption.request(_unwatched())
 
     async def _pass_deadline(self) -> None:
         await asyncio.sleep(self.remaining())
@@ -186,15 +221,24 @@ class Gate:
         )
 
     async def cancel_migration(self, function: str, backend: MigrationBackend) -> None:
-        """Call ``function`` on the migration's session, and on no other that may have its pid by now."""
-        assert self.watch is not None
+        """Call ``function`` on the migration's session, and on no other that may have its pid by now.
+
+        The session of the lock does it where the one that watches is broken.
+        """
         log.info("migration_cancelled", function=function, pid=backend.pid)
         same = quote_literal(backend.backend_start)
         # Without pg_read_all_stats the start of another role's session reads as NULL.
-        await self.watch.fetch(
+        sql = (
             f"SELECT {function}(pid) FROM pg_stat_activity WHERE pid = {backend.pid}"  # noqa: S608  an integer
             f" AND coalesce(backend_start::text, {same}) = {same}"
         )
+        assert self.watch is not None
+        assert self._lock is not None
+        try:
+            async with asyncio.timeout(_CANCEL_SECONDS):
+                await self.watch.fetch(sql)
+        except Exception:  # noqa: BLE001  any driver's
+            await self._lock.fetch(sql)
 
     def call_at_the_end(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` although the run is interrupted; it must be short."""
@@ -203,11 +247,28 @@ class Gate:
     async def _stop_migration(self) -> None:
         """Cancel the migration's statement until the run has let go of it; end its session when that does not help.
 
-        A cancel that meets an idle session does nothing. Once COMMIT was sent it is let be.
+        A cancel that meets an idle session does nothing: where a revision computes, its session is ended at once.
+        Once COMMIT was sent it is let be.
         """
         started = time.monotonic()
         while (backend := self.backend) is not None and self.watch is not None:
             if not backend.committing:
-                late = time.monotonic() - started > _TERMINATE_AFTER_SECONDS
-                await self.cancel_migration("pg_terminate_backend" if late else "pg_cancel_backend", backend)
+                end = not backend.running or time.monotonic() - started > _TERMINATE_AFTER_SECONDS
+                with contextlib.suppress(Exception):  # any driver's: the next turn tries again
+                    await self.cancel_migration("pg_terminate_backend" if end else "pg_cancel_backend", backend)
             await asyncio.sleep(_CANCEL_AGAIN_SECONDS)
+
+
+def _unwatched() -> ConnectionLostError:
+    return ConnectionLostError(
+        "The session that watches for stalls broke, and the migration does not go on unwatched.",
+        remedy="See whether the server restarted or ended the session; then run it again.",
+    )
+
+
+def _session_lost() -> ConnectionLostError:
+    return ConnectionLostError(
+        "A session of the runner's own broke.",
+        remedy="See whether the server restarted or ended the session; then run it again: it goes on where the version table "
+        "stands.",
+    )

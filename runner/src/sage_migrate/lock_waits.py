@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from sage_migrate.session import Row, Session
+from sage_migrate.session import Row, Session, quote_literal
 
 # https://www.postgresql.org/docs/current/explicit-locking.html#TABLE-LOCK-COMPATIBILITY
 _MODES = (
@@ -64,6 +64,8 @@ class Lock:
     target: str
     relation: str | None
     waited_seconds: float
+    waitstart: float
+    """When the wait began, by the server's clock; infinite for a granted lock, and in a wait's first moment."""
 
 
 @dataclass(frozen=True)
@@ -77,33 +79,37 @@ class LockWaits:
         return [lock for lock in self.locks if lock.pid == pid and not lock.granted]
 
     def blockers_of(self, pid: int) -> list[Lock]:
-        """Return the granted locks that are directly in ``pid``'s way."""
-        found = []
-        for wait in self.waits_of(pid):
-            found += [other for other in self._by_target[wait.target] if other.granted and _conflict(other, wait)]
-        return found
+        """Return the locks that are directly in ``pid``'s way: held, or waited for since before."""
+        return [other for wait in self.waits_of(pid) for other in self._in_the_way(wait)]
+
+    def held_against(self, pid: int, wait: Lock) -> Lock | None:
+        """Return the strongest lock that ``pid`` holds or queues for on what ``wait`` waits for."""
+        ours = [lock for lock in self._by_target[wait.target] if lock.pid == pid]
+        return max(ours, key=lambda lock: (_conflict(lock, wait), _strength(lock)), default=None)
 
     def victims_of(self, pid: int) -> list[Lock]:
-        """Return the waits that end only when ``pid`` lets go or gives up, directly or behind another waiter."""
+        """Return the waits that end only when ``pid`` lets go or gives up, directly or behind another waiter.
+
+        Who is behind another waiter has waited for ``pid`` no longer than that one has.
+        """
         victims: dict[int, Lock] = {}
-        reached = {pid}
+        reached = {pid: float("inf")}
         while reached:
-            step = {
-                wait.pid: wait
-                for wait in self._waits
-                if wait.pid not in victims and wait.pid != pid and self._waits_for(wait, reached)
-            }
+            step: dict[int, Lock] = {}
+            for wait in self._waits:
+                links = [reached[other.pid] for other in self._in_the_way(wait) if other.pid in reached]
+                if links and wait.pid != pid and wait.pid not in victims:
+                    step[wait.pid] = replace(wait, waited_seconds=min(wait.waited_seconds, max(links)))
             victims |= step
-            reached = set(step)
+            reached = {each: wait.waited_seconds for each, wait in step.items()}
         return list(victims.values())
 
-    def _waits_for(self, wait: Lock, pids: Iterable[int]) -> bool:
-        return any(
-            other.pid in pids
-            and _conflict(other, wait)
-            and (other.granted or other.waited_seconds > wait.waited_seconds)
+    def _in_the_way(self, wait: Lock) -> list[Lock]:
+        return [
+            other
             for other in self._by_target[wait.target]
-        )
+            if _conflict(other, wait) and (other.granted or other.waitstart < wait.waitstart)
+        ]
 
     @cached_property
     def _waits(self) -> list[Lock]:
@@ -115,6 +121,29 @@ class LockWaits:
         for lock in self.locks:
             grouped[lock.target].append(lock)
         return grouped
+
+
+class WaitClock:
+    """Measure waits by this process's clock as well: the server's may be set while somebody waits."""
+
+    def __init__(self) -> None:
+        """Begin without having looked."""
+        self._last_look = float("-inf")
+        self._seen: dict[tuple[int, str, float], tuple[float, float]] = {}
+
+    def measure(self, waits: LockWaits, now: float) -> LockWaits:
+        """Return ``waits``, none longer than since the last look without it, none shorter than since the first with it."""
+        seen = {}
+        locks = []
+        for lock in waits.locks:
+            measured = lock
+            if not lock.granted:
+                key = (lock.pid, lock.target, lock.waitstart)
+                absent, present = seen[key] = self._seen.get(key, (self._last_look, now))
+                measured = replace(lock, waited_seconds=min(max(lock.waited_seconds, now - present), now - absent))
+            locks.append(measured)
+        self._seen, self._last_look = seen, now
+        return LockWaits(locks)
 
 
 async def take_snapshot(session: Session) -> LockWaits:
@@ -132,8 +161,31 @@ async def describe_sessions(session: Session, pids: Iterable[int]) -> list[Row]:
     )
 
 
+async def describe_relation(session: Session, wait: Lock) -> Row:
+    """Return the table that ``wait`` is about and its size, as of its last ANALYZE; None for what is not known.
+
+    Who waits for a row waits for its transaction, and keeps a lock on the row meanwhile, which names the table.
+    Functions that measure a table would queue for a lock on it; the catalog does not.
+    """
+    named = "NULL" if wait.relation is None else f"to_regclass({quote_literal(wait.relation)})::oid"
+    rows = await session.fetch(
+        "SELECT class.oid::regclass::text AS relation, nullif(class.reltuples, -1)::int8 AS rows,"  # noqa: S608  quoted
+        " nullif(class.relpages, 0)::int8 * current_setting('block_size')::int8 AS bytes,"
+        " pg_size_pretty(nullif(class.relpages, 0)::int8 * current_setting('block_size')::int8) AS size"
+        f" FROM pg_class AS class WHERE class.oid = coalesce({named}, (SELECT held.relation FROM pg_locks AS held"
+        f"  WHERE held.pid = {wait.pid} AND held.granted AND held.locktype = 'tuple'"
+        "  AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1))"
+    )
+    return rows[0] if rows else {"relation": wait.relation, "rows": None, "bytes": None, "size": None}
+
+
 def _conflict(held: Lock, wanted: Lock) -> bool:
     return held.pid != wanted.pid and held.mode in _CONFLICTS.get(wanted.mode, ())
+
+
+def _strength(lock: Lock) -> int:
+    mode = lock.mode.removesuffix("Lock")
+    return _MODES.index(mode) if mode in _MODES else -1
 
 
 def _lock(row: Row) -> Lock:
@@ -147,4 +199,5 @@ def _lock(row: Row) -> Lock:
         target=row["target"],
         relation=row["relation"],
         waited_seconds=0.0 if waitstart is None else max(0.0, row["now"] - waitstart),
+        waitstart=float("inf") if waitstart is None else waitstart,
     )

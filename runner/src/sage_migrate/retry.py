@@ -9,7 +9,7 @@ import random
 import time
 from collections.abc import Sequence
 
-from sage_migrate.blockers import describe_blockers, make_way, still_there
+from sage_migrate.blockers import describe_blockers, end_idle, nudge_autovacuum, still_there
 from sage_migrate.errors import LockNotObtainedError
 from sage_migrate.lock_waits import Lock
 from sage_migrate.logs import log
@@ -36,8 +36,10 @@ async def wait_for_blockers(
     await asyncio.sleep(random.uniform(0, longest))  # noqa: S311  jitter
     left: Sequence[Lock] = await still_there(session, blockers)
     if left:
-        await make_way(session, left, settings)
+        await nudge_autovacuum(session, left, settings)
+    may_end = True
     while left := await still_there(session, left):
+        may_end = may_end and await end_idle(session, left, settings)
         waited = time.monotonic() - started
         if waited - said >= _SAY_SECONDS:
             said = waited
@@ -56,7 +58,7 @@ def lock_not_obtained(
 ) -> LockNotObtainedError:
     """Return the error for a lock that was not to be had before the deadline."""
     relation = next((lock.relation for lock in blockers if lock.relation), None)
-    pids = sorted({lock.pid for lock in blockers if lock.pid})
+    pids = sorted({lock.pid for lock in blockers if lock.pid and lock.granted})
     on = f" on {relation}" if relation else ""
     held = f"; pid {', '.join(map(str, pids))} held it" if pids else ""
     tried = f"{tries} {'try' if tries == 1 else 'tries'}"

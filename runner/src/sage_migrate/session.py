@@ -18,6 +18,8 @@ T = TypeVar("T")
 Row = dict[str, Any]
 
 _CONNECT_SECONDS = 10
+# Beyond the statement_timeout of these sessions: then the network swallows what is sent.
+ANSWER_SECONDS = 15
 # A vanished node must not keep the lock: the server drops the session after about ten seconds.
 # https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP-SETTINGS
 KEEPALIVE = {
@@ -61,7 +63,7 @@ class AsyncpgSession:
 
     async def fetch(self, sql: str) -> list[Row]:
         """Run ``sql`` and return its rows."""
-        async with self._one_at_a_time:
+        async with self._one_at_a_time, asyncio.timeout(ANSWER_SECONDS):
             return [dict(record) for record in await self._connection.fetch(sql)]
 
     async def close(self) -> None:
@@ -89,6 +91,15 @@ def connect_by_url(settings: Settings) -> Connect:
         return session
 
     return connect
+
+
+def is_broken(error: BaseException) -> bool:
+    """Tell whether a session that raised ``error`` is gone, whatever its driver."""
+    sqlstate = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if sqlstate is not None:
+        return str(sqlstate).startswith(("08", "57P"))
+    # What a driver says without the server's word is that there is no server any more.
+    return isinstance(error, OSError) or type(error).__module__.startswith(("asyncpg", "psycopg", "sqlalchemy"))
 
 
 def quote_literal(text: str) -> str:

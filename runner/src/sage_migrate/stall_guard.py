@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sage_migrate.durations import format_duration
 from sage_migrate.errors import StallBudgetExceededError
-from sage_migrate.lock_waits import Lock, LockWaits, describe_sessions, take_snapshot
+from sage_migrate.lock_waits import Lock, LockWaits, WaitClock, describe_relation, describe_sessions, take_snapshot
 from sage_migrate.logs import log
 from sage_migrate.redact import shorten_sql
 from sage_migrate.session import Row, Session
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sage_migrate.gate import Gate, MigrationBackend
 
 _TICK_SECONDS = 0.02
+# A look takes milliseconds. Without an answer for so long nobody is watching.
+_ANSWER_SECONDS = 5.0
 _NEVER = float("inf")
 
 
@@ -33,6 +35,8 @@ class StallGuard:
         self.cancelled_in_queue = False
         """Whether the guard itself broke off the last try, so that it counts as a lock that was not to be had."""
         self.longest_stall_seconds = 0.0
+        self._clock = WaitClock()
+        self._reported = 0.0
 
     def take_blockers(self) -> list[Lock]:
         """Return who was in the way of the last try, and forget them."""
@@ -47,14 +51,18 @@ class StallGuard:
         budget; and once in the middle of each lock try, to know who is in the migration's way.
         """
         half_try = self._gate.settings.lock_timeout / 2
-        statement, look_in_try, look = 0.0, _NEVER, 0.0
+        statement, look_in_try, look, budget = 0.0, _NEVER, 0.0, self.stall_budget
         while True:
             await asyncio.sleep(_TICK_SECONDS)
+            if self.stall_budget != budget:
+                budget, look = self.stall_budget, 0.0
             if backend.started != statement:
                 statement = backend.started
                 look_in_try = statement + half_try
             if time.monotonic() >= min(look, look_in_try if backend.running else _NEVER):
-                waits = await take_snapshot(session)
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    snapshot = await take_snapshot(session)
+                waits = self._clock.measure(snapshot, time.monotonic())
                 queued = bool(waits.waits_of(backend.pid))
                 look_in_try = time.monotonic() + half_try if queued else _NEVER
                 look = time.monotonic() + min(
@@ -73,28 +81,55 @@ class StallGuard:
         sessions = await describe_sessions(session, [victim.pid for victim in victims])
         # Autovacuum gives way by itself and keeps nobody waiting.
         served = [victim for victim in victims if not _is_background(victim, sessions)]
-        if not backend.committing and any(victim.waited_seconds >= self.stall_budget for victim in served):
-            evidence = self._evidence(backend, waits, served, sessions)
-            if self._gate.settings.observe:
-                log.warning("would_have_cancelled", reason=evidence.what)
-            elif waits.waits_of(backend.pid):
-                # Only the queue stalls them, and the queue is left by giving up this try.
-                self.cancelled_in_queue = True
-                await self._gate.cancel_migration("pg_cancel_backend", backend)
-            else:
-                self._gate.interruption.request(evidence)
+        longest = max((victim.waited_seconds for victim in served), default=0.0)
+        if longest < self.stall_budget:
+            return max(_TICK_SECONDS, min(self.stall_budget - longest, self.stall_budget / 2))
+        if not backend.committing and self._gate.interruption.error is None:
+            await self._act(session, backend, waits, served, sessions)
         return self.stall_budget / 2
 
-    def _evidence(
-        self, backend: "MigrationBackend", waits: LockWaits, victims: list[Lock], sessions: list[Row]
+    async def _act(
+        self,
+        session: Session,
+        backend: "MigrationBackend",
+        waits: LockWaits,
+        victims: list[Lock],
+        sessions: list[Row],
+    ) -> None:
+        """Let the victims go on."""
+        if self._gate.settings.observe:
+            if self._reported != backend.started:  # once a statement
+                self._reported = backend.started
+                evidence = await self._evidence(session, backend, waits, victims, sessions)
+                log.warning("would_have_cancelled", reason=evidence.what)
+        elif waits.waits_of(backend.pid):
+            # Only the queue stalls them, and the queue is left by giving up this try.
+            self.cancelled_in_queue = True
+            await self._gate.cancel_migration("pg_cancel_backend", backend)
+        else:
+            evidence = await self._evidence(session, backend, waits, victims, sessions)
+            if not backend.committing:
+                self._gate.interruption.request(evidence)
+
+    async def _evidence(
+        self,
+        session: Session,
+        backend: "MigrationBackend",
+        waits: LockWaits,
+        victims: list[Lock],
+        sessions: list[Row],
     ) -> StallBudgetExceededError:
         worst = max(victims, key=lambda victim: victim.waited_seconds)
-        ours = next((lock for lock in waits.locks if lock.pid == backend.pid and lock.target == worst.target), None)
+        ours = waits.held_against(backend.pid, worst)
+        table = await describe_relation(session, worst)
+        size = f" ({table['size']})" if table["size"] else ""
         names = sorted({row["application_name"] for row in sessions if row["application_name"]})
         statement = shorten_sql(backend.statement, literals=self._gate.settings.show_literals)
         facts = {
             "statement": statement,
-            "relation": worst.relation,
+            "relation": table["relation"],
+            "relation_bytes": table["bytes"],
+            "relation_rows": table["rows"],
             "lock_mode": ours.mode if ours else None,
             "victims": len(victims),
             "longest_wait_seconds": round(worst.waited_seconds, 3),
@@ -103,9 +138,10 @@ class StallGuard:
         log.warning("stall_budget_exceeded", **facts)
         whose = f" of {', '.join(names)}" if names else ""
         return StallBudgetExceededError(
-            f"{len(victims)} session(s){whose} waited for the migration, the longest "
+            f"{len(victims)} session{'s' if len(victims) > 1 else ''}{whose} waited for the migration, the longest "
             f"{format_duration(round(worst.waited_seconds, 2))}; the stall budget is {format_duration(self.stall_budget)}. "
-            f"The migration held {ours.mode if ours else 'a lock'} on {worst.relation or worst.locktype} while it ran: {statement}.",
+            f"The migration held {ours.mode if ours else 'a lock'} on {table['relation'] or worst.locktype}{size} "
+            f"while it ran: {statement}.",
             remedy="Split the revision so that no long step runs under that lock: a NOT VALID constraint and VALIDATE in the next "
             "revision, an index CONCURRENTLY, a backfill in batches. In a maintenance window, declare in the revision's file "
             'sage_migrate = {"stall_budget": "30s", "reason": "…"}.',
