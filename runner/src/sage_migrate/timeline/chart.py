@@ -20,7 +20,7 @@ WIDTH = 1140.0
 _GUTTER_LEAST, _GUTTER_MOST = 124.0, 320.0
 _RIGHT = 14.0
 _NAME_CHARACTER = 6.65  # a monospaced character at 11 px
-_LABEL_CHARACTER = 6.1  # a proportional one at 11 px, on the wide side
+_LABEL_CHARACTER = 6.6  # a proportional one at 11 px, on the wide side
 _ROW = 30.0
 _SLACK_SECONDS = 0.1  # between the end of a try's statement and its rollback
 # Wide enough to be seen, however short.
@@ -186,7 +186,7 @@ def _statement(each: Statement, axis: Axis, target: str, *, odd: bool) -> Markup
 
 
 def _lane_row(relation: str, revisions: Sequence[RevisionTimeline], axis: Axis) -> _Row:
-    locks = [lock for revision in revisions for lock in telling_locks(revision.locks) if lock.relation == relation]
+    locks = [lock for revision in revisions for lock in telling_locks(revision) if lock.relation == relation]
     locks.sort(key=lambda lock: (strength_of(lock.mode), lock.taken_seconds))
     marks = [
         *(_queue(each, axis) for each in queues_of(revisions) if each.relation == relation),
@@ -341,7 +341,7 @@ def _describe(revisions: Sequence[RevisionTimeline], lanes: Sequence[str]) -> st
     """Return the chart in words, for who cannot see it; the tables below hold every number."""
     statements = sum(len(each.statements) for each in revisions)
     parts = [f"{count(statements, 'statement')} of {count(len(revisions), 'revision')}."]
-    strong = [lock for each in revisions for lock in telling_locks(each.locks) if lock.effect > Effect.ORDINARY]
+    strong = [lock for each in revisions for lock in telling_locks(each) if lock.effect > Effect.ORDINARY]
     parts += [
         f"{spell_mode(lock.mode)} on {lock.relation} from {spell_seconds(lock.taken_seconds)} for {spell_seconds(lock.held_seconds)}."
         for lock in strong[:20]

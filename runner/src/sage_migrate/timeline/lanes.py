@@ -63,6 +63,6 @@ def _reasons(revisions: Sequence[RevisionTimeline]) -> Iterator[tuple[str, float
     for queue in queues_of(revisions):
         yield queue.relation, queue.started_seconds, (False, 0, 0.0)
     for revision in revisions:
-        for lock in telling_locks(revision.locks):
+        for lock in telling_locks(revision):
             if lock.effect > Effect.ORDINARY:
                 yield lock.relation, lock.taken_seconds, (False, strength_of(lock.mode), lock.held_seconds)

@@ -26,6 +26,7 @@ from sage_migrate.lock_waits import Lock, LockWaits, describe_relation, describe
 from sage_migrate.redact import shorten_sql
 from sage_migrate.session import Session
 from sage_migrate.timeline.listener import RunListener
+from sage_migrate.timeline.lock_modes import Effect, effect_of
 from sage_migrate.timeline.lock_reading import LockReader, ReadLock
 from sage_migrate.timeline.record import (
     Clock,
@@ -53,6 +54,7 @@ _READING_SHARE = 0.1
 _MOST_STATEMENTS = 3000
 _ANSWER_SECONDS = 1.0
 _CANCELLING = (StallBudgetExceededError, DeadlineExceededError, KeyboardInterruptedError, TerminatedError)
+_QUERY = re.compile(r"SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES", re.IGNORECASE)
 _NEVER = float("-inf")
 
 
@@ -75,6 +77,8 @@ class Recorder(RunListener):
         self._unread: list[StatementRecord] = []
         """The statements of this transaction after which the locks were not read yet."""
         self._reading_seconds = 0.0
+        self._in_try = False
+        """Whether a revision is at work: what Alembic does before it and between two tries is not the revision's."""
         self._in_transaction = False
         self._transaction_began = self._zero
         self._read_meanwhile_at = _NEVER
@@ -112,6 +116,7 @@ class Recorder(RunListener):
             record = self._revisions[-1]
             record.tries += 1
             record.try_started = now
+            self._in_try = True
             if record.failed_tries:
                 record.failed_tries[-1].resumed = now
 
@@ -124,6 +129,7 @@ class Recorder(RunListener):
                 self._release(now)
             if self._revision is not None:
                 self._revision.ended = now
+            self._in_try = False
 
     def begin_statement(self, sql: str) -> None:
         """Begin a statement; what was sent before and never ended has failed."""
@@ -132,7 +138,7 @@ class Recorder(RunListener):
             self._end_statement(now, "failed")
             if self._committing is not None:
                 self._release(self._committing)
-            if self._revision is not None and self._revision.ended is None:
+            if self._revision is not None and self._in_try:
                 shown = shorten_sql(sql, literals=self._settings.show_literals)
                 self._at_work = StatementRecord(sql=shown, attempt=self._revision.tries, started=now)
                 if not self._in_transaction:
@@ -177,6 +183,7 @@ class Recorder(RunListener):
             self._end_statement(now, "failed")
             self._release(now)
             record = self._revision
+            self._in_try = False
             if record is None:
                 return
             last = record.statements[-1] if record.statements else None
@@ -284,7 +291,7 @@ class Recorder(RunListener):
     def _note_locks(self, works: Sequence[StatementRecord], locks: Iterable[ReadLock], now: float) -> None:
         """Compare with what was held: what is gone was released, what is new was taken by one of ``works``.
 
-        Of several, by the first that names the relation, else by the first.
+        Of several, by the first of the likeliest.
         """
         found = {(lock.relation, lock.mode): lock for lock in locks}
         for key in [key for key in self._held if key not in found]:
@@ -292,8 +299,7 @@ class Recorder(RunListener):
         queued_for, until = self._queued
         for key, lock in found.items():
             if key not in self._held:
-                named = re.compile(rf"\b{re.escape(_bare(lock.relation))}\b")
-                work = next((each for each in works if named.search(each.sql)), works[0])
+                work = max(works, key=lambda each: _likelihood(each.sql, lock))
                 taken = max(work.started, until if queued_for == lock.relation else _NEVER)
                 self._held[key] = LockRecord(relation=lock.relation, mode=lock.mode, table=lock.table, taken=taken)
                 work.locks.append(self._held[key])
@@ -381,9 +387,11 @@ def _failure(report: "Report", error: GateError) -> Failure:
     )
 
 
-def _bare(relation: str) -> str:
-    """Return a relation's name without schema and quotes."""
-    return relation.rpartition(".")[2].strip('"')
+def _likelihood(sql: str, lock: ReadLock) -> tuple[bool, bool]:
+    """Tell whether a statement may be the one that took ``lock``: it names the relation, and no query takes more."""
+    name = re.escape(lock.relation.rpartition(".")[2].strip('"'))
+    possible = effect_of(lock.mode) is Effect.ORDINARY or not _QUERY.match(sql)
+    return possible, re.search(rf"\b{name}\b", sql) is not None
 
 
 def _blocker(described: Mapping[str, Any]) -> Blocker:

@@ -11,12 +11,11 @@ from sage_migrate.timeline.results import (
     Blocker,
     HeldLock,
     RevisionTimeline,
-    Statement,
     Timeline,
     telling_locks,
 )
 from sage_migrate.timeline.summary import cause_of, describe_declaration, summarize
-from sage_migrate.timeline.words import NONE, TIMES, count, enumerate_names, spell_budget, spell_seconds
+from sage_migrate.timeline.words import NONE, TIMES, count, enumerate_names, spell_budget, spell_moment, spell_seconds
 
 # A longer table shows what is telling, and the rest on demand.
 _SHOWN_STATEMENTS = 25
@@ -112,7 +111,7 @@ def _timeline(timeline: Timeline) -> Iterator[Markup]:
     caption = (
         "Purple says when the application was held up; the stripe below it leads to the statement and the lock. "
         "A lock begins with the statement that took it and lasts until its transaction ended. Seconds count from the start of the run. "
-        "Left out: relations that the revision itself made, indexes of a table locked as strongly, locks as every query takes them."
+        "Left out: relations that the revision itself made, locks that a stronger one covers, and locks as every query takes them."
     )
     yield element("figure", chart.svg, element("figcaption", caption, more))
 
@@ -124,7 +123,7 @@ def _legend(timeline: Timeline) -> Markup:
         bar = element("rect", class_=class_, x=1, y=(18 - height) / 2, width=24, height=height, rx=1)
         return element("li", element("svg", bar, viewBox="0 0 26 18", aria_hidden="true"), text)
 
-    drawn = {lock.effect for revision in timeline.revisions for lock in telling_locks(revision.locks)}
+    drawn = {lock.effect for revision in timeline.revisions for lock in telling_locks(revision)}
     items = [
         item(effect.name.lower(), height, f"{modes}: {effect.meaning}")
         for effect, modes, height in (
@@ -193,7 +192,7 @@ def _stalls(revision: RevisionTimeline) -> Iterator[Markup]:
             ("at", "sessions", "longest", "who", "waited", "since the migration ran"),
             [
                 (
-                    spell_seconds(each.started_seconds),
+                    spell_moment(each.started_seconds),
                     str(each.sessions),
                     spell_seconds(each.longest_wait_seconds),
                     ", ".join(each.application_names) or NONE,
@@ -213,7 +212,7 @@ def _failed_tries(revision: RevisionTimeline) -> Iterator[Markup]:
             ("at", "took", "then stood aside", "SQLSTATE", "in the way", "statement"),
             [
                 (
-                    spell_seconds(each.started_seconds),
+                    spell_moment(each.started_seconds),
                     spell_seconds(each.duration_seconds),
                     spell_seconds(each.paused_seconds),
                     each.sqlstate,
@@ -246,22 +245,15 @@ def _statements(revision: RevisionTimeline, place: int) -> Iterator[Markup]:
     if not revision.statements:
         return
     yield element("h3", "Statements")
-    rows = [_statement(each, place, number) for number, each in enumerate(revision.statements)]
+    rows = [_statement(revision, place, number) for number in range(len(revision.statements))]
     if len(rows) <= _SHOWN_STATEMENTS:
         yield _statement_table(rows)
     else:
-        telling = _telling(revision)
-        longest = element(
-            "p", f"Those that failed, took long or took locks first, {len(telling)} of {len(rows)}:", class_="quiet"
-        )
-        yield longest
-        yield _statement_table(
-            [
-                _statement(each, place, number, identified=False)
-                for number, each in enumerate(revision.statements)
-                if number in telling
-            ]
-        )
+        telling = sorted(_telling(revision))
+        first = [_statement(revision, place, number, identified=False) for number in telling]
+        intro = f"Those that failed, took strong locks or took long, {len(telling)} of {len(rows)}:"
+        yield element("p", intro, class_="quiet")
+        yield _statement_table(first)
         yield element("details", element("summary", f"All {len(rows)} statements"), _statement_table(rows))
     if revision.statements_left_out:
         yield element(
@@ -283,15 +275,16 @@ def _telling(revision: RevisionTimeline) -> set[int]:
     return set(sorted(numbers, key=weight, reverse=True)[: _SHOWN_STATEMENTS // 2])
 
 
-def _statement(each: Statement, place: int, number: int, *, identified: bool = True) -> Markup:
+def _statement(revision: RevisionTimeline, place: int, number: int, *, identified: bool = True) -> Markup:
+    each = revision.statements[number]
     result = "" if each.result == "done" else element("span", each.result.replace("_", " "), class_="badge bad")
     times = f" {TIMES} {each.executions:,}" if each.executions > 1 else ""
-    locks = telling_locks(each.locks)
+    locks = telling_locks(revision, each.locks)
     attempt = f" (try {each.attempt})" if each.result == "lock_not_obtained" or each.attempt > 1 else ""
     return element(
         "tr",
         element("td", str(number + 1), class_="number"),
-        element("td", spell_seconds(each.started_seconds), class_="number"),
+        element("td", spell_moment(each.started_seconds), class_="number"),
         element("td", spell_seconds(each.duration_seconds), class_="number"),
         element("td", element("code", each.sql), times, attempt, " ", result),
         element("td", element("ul", *(_lock(lock) for lock in locks)) if locks else NONE),
@@ -304,7 +297,7 @@ def _statement_table(rows: Sequence[Markup]) -> Markup:
         "tr",
         *(element("th", name, class_="number", scope="col") for name in ("#", "at", "took")),
         element("th", "statement", scope="col"),
-        element("th", "locks taken, and how long held", scope="col"),
+        element("th", "locks taken, and how long held", scope="col", class_="locks"),
     )
     return element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
 

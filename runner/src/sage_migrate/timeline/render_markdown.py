@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from sage_migrate.timeline.lock_modes import spell_mode
 from sage_migrate.timeline.results import RevisionTimeline, Statement, Timeline, telling_locks
 from sage_migrate.timeline.summary import cause_of, describe_declaration, summarize
-from sage_migrate.timeline.words import NONE, TIMES, count, spell_budget, spell_seconds
+from sage_migrate.timeline.words import NONE, TIMES, count, spell_budget, spell_moment, spell_seconds
 
 _BACKTICKS = re.compile(r"`+")
 # Characters with which a name could become a heading, a link or an element.
@@ -60,7 +60,7 @@ def _revision(revision: RevisionTimeline) -> Iterator[str]:
             ("at", "app held up", "longest wait", "who", "waited", "since the migration ran"),
             [
                 (
-                    spell_seconds(each.started_seconds),
+                    spell_moment(each.started_seconds),
                     count(each.sessions, "session"),
                     spell_seconds(each.longest_wait_seconds),
                     _text(", ".join(each.application_names)) or NONE,
@@ -75,7 +75,7 @@ def _revision(revision: RevisionTimeline) -> Iterator[str]:
             ("at", "lock try took", "then stood aside", "SQLSTATE", "in the way"),
             [
                 (
-                    spell_seconds(each.started_seconds),
+                    spell_moment(each.started_seconds),
                     spell_seconds(each.duration_seconds),
                     spell_seconds(each.paused_seconds),
                     each.sqlstate,
@@ -88,7 +88,8 @@ def _revision(revision: RevisionTimeline) -> Iterator[str]:
     if revision.statements:
         shown = revision.statements[:_MOST_ROWS]
         yield from _table(
-            ("at", "took", "statement", "locks taken, and how long held"), [_statement(each) for each in shown]
+            ("at", "took", "statement", "locks taken, and how long held"),
+            [_statement(revision, each) for each in shown],
         )
         left_out = len(revision.statements) - len(shown) + revision.statements_left_out
         if left_out:
@@ -96,15 +97,15 @@ def _revision(revision: RevisionTimeline) -> Iterator[str]:
             yield f"{count(left_out, 'more statement')}: see the report as HTML or JSON."
 
 
-def _statement(each: Statement) -> Sequence[str]:
+def _statement(revision: RevisionTimeline, each: Statement) -> Sequence[str]:
     times = f" {TIMES} {each.executions:,}" if each.executions > 1 else ""
     result = "" if each.result == "done" else f" **{each.result.replace('_', ' ')}**"
     locks = [
         f"{spell_mode(lock.mode)} on {_code(lock.relation)}, {spell_seconds(lock.held_seconds)}"
-        for lock in telling_locks(each.locks)
+        for lock in telling_locks(revision, each.locks)
     ]
     return (
-        spell_seconds(each.started_seconds),
+        spell_moment(each.started_seconds),
         spell_seconds(each.duration_seconds),
         f"{_code(each.sql)}{times}{result}",
         "<br>".join(locks) or NONE,

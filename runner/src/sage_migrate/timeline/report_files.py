@@ -1,5 +1,6 @@
 """The files that ``--report`` names: which renderer each one gets, and writing them without hurting the run."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ def parse_report_files(text: str) -> tuple[Path, ...]:
 
 def write_report_files(files: Sequence[Path], freeze: Callable[[], "Timeline"]) -> None:
     """Render the timeline into each of ``files``. What goes wrong is logged: the run's result stands."""
+    freeze = functools.cache(freeze)
     for file in files:
         try:
             file.write_text(render(freeze(), file.suffix), encoding="utf-8")

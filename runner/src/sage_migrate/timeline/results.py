@@ -222,10 +222,17 @@ class Timeline:
         return max(locks, key=lambda lock: (strength_of(lock.mode), lock.held_seconds), default=None)
 
 
-def telling_locks(locks: Iterable[HeldLock]) -> list[HeldLock]:
-    """Return ``locks`` without those on indexes whose table was locked at least as strongly: they add nothing."""
-    locks = list(locks)
-    strongest: dict[str, int] = {}
-    for lock in locks:
-        strongest[lock.relation] = max(strongest.get(lock.relation, -1), strength_of(lock.mode))
-    return [lock for lock in locks if lock.table is None or strength_of(lock.mode) > strongest.get(lock.table, -1)]
+def telling_locks(revision: RevisionTimeline, locks: Iterable[HeldLock] | None = None) -> list[HeldLock]:
+    """Return those of ``locks`` (None: all of ``revision``) that a stronger one beside it does not make redundant.
+
+    A stronger lock on the same relation covers a lock, and one as strong on its table covers an index.
+    """
+    every = revision.locks
+    return [lock for lock in (every if locks is None else locks) if not any(_covers(other, lock) for other in every)]
+
+
+def _covers(other: HeldLock, lock: HeldLock) -> bool:
+    stronger = strength_of(other.mode) - strength_of(lock.mode)
+    if not (other.relation == lock.relation and stronger > 0) and not (other.relation == lock.table and stronger >= 0):
+        return False
+    return other.taken_seconds <= lock.taken_seconds and other.released_seconds >= lock.released_seconds

@@ -92,7 +92,7 @@ def _held_up(timeline: Timeline) -> str:
 def _budget(timeline: Timeline, stall: Stall) -> str:
     (revision,) = (each for each in timeline.revisions if stall in each.stalls)
     if revision.stall_budget_seconds is not None:
-        return f"its own budget {spell_budget(revision.stall_budget_seconds)}"
+        return f"the revision's budget {spell_budget(revision.stall_budget_seconds)}"
     if revision.maintenance_window:
         return f"maintenance window {revision.maintenance_window} UTC"
     return f"budget {spell_budget(timeline.limits.stall_budget_seconds)}"

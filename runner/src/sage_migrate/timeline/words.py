@@ -20,6 +20,11 @@ def spell_seconds(seconds: float) -> str:
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
 
 
+def spell_moment(seconds: float) -> str:
+    """Return a moment of the run, in seconds from its start."""
+    return f"{seconds:.3f} s"
+
+
 def spell_budget(seconds: float) -> str:
     """Return a setting as it was given, without zeros that say nothing: ``1 s``, ``100 ms``, ``3 min``."""
     if seconds >= _MINUTE:
