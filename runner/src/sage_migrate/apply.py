@@ -137,7 +137,8 @@ class MigrationRun:
 
     def steps(self, heads: tuple[str, ...], context: MigrationContext) -> Iterator[RevisionStep]:
         """Yield the pending steps: what comes after a ``yield`` runs when that revision's transaction has ended."""
-        assert self._connection is not None
+        if self._connection is None:
+            raise _never_ran()
         with self._refusals():
             position = check_position(self.project, self.gate.settings, heads, context, self.destination, self._known)
             steps = [] if position.ahead else self._pending_steps(heads)
@@ -427,11 +428,15 @@ class MigrationRun:
         if self._refusal is not None:
             raise self._refusal
         if self._position is None:
-            raise EndedShortError(
-                "env.py returned without running any migration: it did not call context.run_migrations() on a connection.",
-                remedy="See what env.py decides on before that (a variable, an argument), and set it for the runner.",
-            )
+            raise _never_ran()
         if self._raised is not None:
             log.warning("error_swallowed_by_env", remedy="let env.py re-raise what it catches")
             raise self._failure(self._raised) from self._raised
         return self._position
+
+
+def _never_ran() -> EndedShortError:
+    return EndedShortError(
+        "env.py returned without running any migration: it did not call context.run_migrations() on a connection.",
+        remedy="See what env.py decides on before that (a variable, an argument), and set it for the runner.",
+    )

@@ -9,7 +9,7 @@ from sage_migrate.interruption import Interruption
 from sage_migrate.logs import log
 from sage_migrate.preflight.position import Position, read_versions
 from sage_migrate.preflight.server import check_pooler, check_server
-from sage_migrate.project import load_project, offer_url
+from sage_migrate.project import Project, load_project, offer_url
 from sage_migrate.report import Report
 from sage_migrate.session import Connect, connect_by_url
 from sage_migrate.settings import Settings
@@ -31,7 +31,7 @@ def upgrade(settings: Settings, target: str, report: Report, interruption: Inter
             open_gate(gate, connect_by_url(settings))
         run = MigrationRun(gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection)))
         position = run.apply()
-        verify(gate, position)
+        verify(gate, position, report, project)
     done = "reverted" if report.is_downgrade else "applied"
     report.outcome = done if report.applied else "database ahead" if position.ahead else "nothing to do"
 
@@ -64,7 +64,7 @@ def connect_like(connection: object) -> Connect:
     return connect_by_engine(connection.engine)  # type: ignore[attr-defined]
 
 
-def verify(gate: Gate, position: Position) -> None:
+def verify(gate: Gate, position: Position, report: Report, project: Project) -> None:
     """Compare the version table, read on the gate's own session, with what the run's transactions wrote.
 
     Raises:
@@ -73,6 +73,8 @@ def verify(gate: Gate, position: Position) -> None:
     assert gate.watch is not None
     found = gate.call(read_versions(gate.watch, position.table))
     if found != position.current:
+        reached = project.ancestors(found)
+        report.applied = [each for each in report.applied if (each.revision in reached) != report.is_downgrade]
         at, target = ", ".join(found) or "nothing", ", ".join(position.current) or "nothing"
         msg = f"The version table holds {at}, and this run's target was {target}."
         raise EndedShortError(

@@ -10,7 +10,7 @@ from sage_migrate.errors import DatabaseAheadError
 from sage_migrate.lineage import Known, Lineage, parse_lineage
 from sage_migrate.logs import log
 from sage_migrate.project import Project
-from sage_migrate.session import Session, quote_identifier
+from sage_migrate.session import Session, quote_identifier, quote_literal
 from sage_migrate.settings import Settings
 
 
@@ -78,7 +78,13 @@ def check_position(  # noqa: PLR0913, PLR0917  all that a position depends on
 
 
 async def read_versions(session: Session, table: str) -> tuple[str, ...]:
-    """Read the version table, whose qualified and quoted name is ``table``, on the gate's own session."""
+    """Read the version table, whose qualified and quoted name is ``table``, on the gate's own session.
+
+    A table that is not there, because its creation was rolled back, holds nothing.
+    """
+    (row,) = await session.fetch(f"SELECT to_regclass({quote_literal(table)}) IS NULL AS absent")
+    if row["absent"]:
+        return ()
     rows = await session.fetch(f"SELECT version_num FROM {table}")  # noqa: S608  quoted
     return tuple(sorted(row["version_num"] for row in rows))
 
