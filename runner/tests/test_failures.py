@@ -179,7 +179,7 @@ _EXPECTED = {
     "57P05": errors.CancelledByOtherError,
     "25006": errors.ReadOnlyTargetError,
 }
-_CLASSES = [
+_CLASSES: list[type[Exception]] = [
     each
     for each in (*vars(asyncpg.exceptions).values(), *vars(psycopg.errors).values())
     if isinstance(each, type) and issubclass(each, Exception) and getattr(each, "sqlstate", None)

@@ -191,9 +191,14 @@ class CommandLine:
         """Run ``sage-migrate ARGUMENTS`` to its end."""
         return self.start(project, *arguments, url=url, **environment).wait()
 
-    def alembic(self, project: Project, *arguments: str, **environment: str) -> Outcome:
-        """Run bare ``alembic ARGUMENTS``."""
-        return self.start(project, *arguments, module="alembic.config", **environment).wait()
+    def alembic(self, project: Project, *arguments: str) -> Outcome:
+        """Run bare ``alembic ARGUMENTS``, which knows the database by its configuration file."""
+        url = self._database_url.replace("postgresql:", "postgresql+psycopg2:").replace("%", "%%")
+        configuration = project.directory / "alembic.ini"
+        lines = configuration.read_text().splitlines()
+        lines = [f"sqlalchemy.url = {url}" if line.startswith("sqlalchemy.url") else line for line in lines]
+        own = project.write("bare.ini", "\n".join(lines))
+        return self.start(project, "-c", str(own), *arguments, module="alembic.config").wait()
 
     def kill(self) -> None:
         """End what a failed test left running."""

@@ -45,19 +45,20 @@ class Proxy:
     def _serve(self) -> None:
         while not self._closing:
             if self._cutting:
-                for connection in list(self._peers):
-                    self._reset(connection)
+                for each in list(self._peers):
+                    self._reset(each)
                 self._cutting = False
                 self._done.set()
             for key, _ in self._selector.select(0.01):
-                connection = key.fileobj
-                assert isinstance(connection, socket.socket)
+                found = key.fileobj
+                assert isinstance(found, socket.socket)
+                connection: socket.socket = found
                 if connection is self._listener:
                     self._accept()
                 elif connection in self._peers and not self.silent:
                     self._forward(connection)
-        for connection in [*self._peers, self._listener]:
-            connection.close()
+        for each in [*self._peers, self._listener]:
+            each.close()
         self._selector.close()
 
     def _accept(self) -> None:
