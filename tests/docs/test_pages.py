@@ -99,6 +99,16 @@ def test_readme_shows_the_charts_own_lines() -> None:
     assert sum(len(block.splitlines()) for block in shown) - 1 <= 10, "`dependencies:` is there in most charts"
 
 
+def test_failed_release_is_a_real_one() -> None:
+    """What the README shows, between its ellipses, stands so and in this order in the recorded output."""
+    (shown,) = fences(README, "text")
+    recorded = " ".join((DOCS / "failed-upgrade.txt").read_text().split())
+    for piece in shown.split("…"):
+        text = " ".join(piece.split()).removeprefix(",").removesuffix("{").strip()
+        assert text in recorded, text
+        recorded = recorded[recorded.index(text) + len(text) :]
+
+
 def test_readme_is_short() -> None:
     """Two screens."""
     assert len(README.read_text().splitlines()) <= README_LINES

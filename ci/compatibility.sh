@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Run the runner's tests beside older libraries, on the oldest PostgreSQL that is supported (see ci/postgres.sh):
+#
+#   ci/compatibility.sh [PYTHON]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python=${1:-python3}
+
+# provide NAME: print the interpreter of an environment with the packages of ci/compatibility/NAME.txt.
+provide() {
+    local requirements=ci/compatibility/$1.txt key venv
+    key=$({ cat "$requirements" && "$python" --version && pwd; } | sha256sum | cut -c1-16)
+    venv="${SAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sage-migrate}/$1-$key"
+    if [[ ! -f $venv/made ]]; then
+        rm -rf "$venv"
+        "$python" -m venv "$venv"
+        "$venv/bin/pip" install --disable-pip-version-check --quiet --require-hashes --requirement "$requirements" >&2
+        "$venv/bin/pip" install --disable-pip-version-check --quiet --no-deps --no-build-isolation --no-index --editable runner >&2
+        touch "$venv/made"
+    fi
+    echo "$venv/bin/python"
+}
+
+# Older libraries warn of themselves: `error` for warnings is for the current ones.
+pytest=(-m pytest -W default -p no:cacheprovider --disable-warnings)
+
+SAGE_TEST_PG_BIN=$(ci/postgres.sh 14)
+export SAGE_TEST_PG_BIN
+echo "== SQLAlchemy 2.0"
+"$(provide sqlalchemy-2.0)" "${pytest[@]}" runner/tests
+# SQLAlchemy 1.4 has no dialect for psycopg 3, and the env.py files of the other tests are written for 2.0.
+echo "== SQLAlchemy 1.4, Alembic 1.8, asyncpg 0.27"
+"$(provide sqlalchemy-1.4)" "${pytest[@]}" runner/tests/test_upgrade.py -k "not psycopg-"
