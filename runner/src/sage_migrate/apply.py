@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import alembic.command
 import alembic.context  # noqa: F401  registers the module proxy that GateEnvironment shares
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
@@ -47,6 +48,10 @@ class GateEnvironment(EnvironmentContext):
     def __init__(self, run: "MigrationRun") -> None:
         """Prepare for env.py to be run towards the run's destination."""
         self._run = run
+        # Some env.py files look at the command line that started them.
+        command = alembic.command.downgrade if run.report.is_downgrade else alembic.command.upgrade
+        options = {"cmd": (command, ["revision"], ["sql", "tag"]), "revision": run.destination}
+        vars(run.project.config.cmd_opts).update(options)
         super().__init__(run.project.config, run.project.script, fn=run.steps, destination_rev=run.destination)
 
     def configure(self, connection: Connection | None = None, *args: Any, **options: Any) -> None:
@@ -305,7 +310,7 @@ class MigrationRun:
         failure = lock_not_obtained(self.report.revision, statement, blockers, sqlstate=sqlstate, tries=self._tries)
         self.gate.expect_deadline_error(lambda: failure)
         literals = self.gate.settings.show_literals
-        described = self.gate.call(describe_blockers(self.gate.watch, blockers, show_literals=literals))
+        described = self.gate.look(describe_blockers(self.gate.watch, blockers, show_literals=literals))
         self.gate.recorder.try_failed(sqlstate, described)
         log.info(
             "lock_try_failed",

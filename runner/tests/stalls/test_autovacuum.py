@@ -1,0 +1,91 @@
+"""A real autovacuum in the way: it gives way to who waits for a second, one against wraparound does not."""
+
+from collections.abc import Iterator
+
+import pytest
+from harness.command import CommandLine
+from harness.postgres import Database
+from harness.project import Project
+from sage_migrate.scratch_server import ScratchServer
+from stalls.competitor import Competitor
+
+SETTINGS = {"autovacuum_naptime": "1s", "synchronous_commit": "off"}
+# The least age that PostgreSQL takes, and as slow as it goes.
+OPTIONS = "autovacuum_freeze_max_age = 100000, autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_cost_delay = 100"
+WORKER = "FROM pg_stat_progress_vacuum WHERE relid = 'accounts'::regclass"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ScratchServer]:
+    """Run a server whose autovacuum comes at once."""
+    with ScratchServer(settings=SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def project(project: Project, database: Database) -> Project:
+    """Make a project whose one revision needs a lock on a table whose autovacuum takes its time."""
+    database.execute(
+        f"CREATE TABLE accounts (id int, filler text) WITH (fillfactor = 10, autovacuum_enabled = off, {OPTIONS});"
+        " INSERT INTO accounts SELECT n, repeat('x', 500) FROM generate_series(1, 1000) AS n"
+    )
+    project.add("a1", "ALTER TABLE accounts ADD x int")
+    return project
+
+
+def consume_transaction_ids(database: Database, count: int) -> None:
+    """Let tables grow older."""
+    database.execute("""
+        CREATE OR REPLACE PROCEDURE consume(number int) LANGUAGE plpgsql AS
+        $$ BEGIN FOR i IN 1..number LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$
+        """)
+    database.execute(f"CALL consume({count})")
+
+
+def test_an_ordinary_one_is_made_to_go(project: Project, database: Database, gate: CommandLine) -> None:
+    """It ends for a lock that stalls nobody; the application goes on meanwhile."""
+    database.execute("DELETE FROM accounts WHERE id % 2 = 0; ALTER TABLE accounts SET (autovacuum_enabled = on)")
+    database.until(f"EXISTS (SELECT {WORKER})")
+    worker = database.value(f"SELECT pid {WORKER}")
+    run = gate.start(project)
+    (blocker,) = run.until("lock_try_failed")["blockers"]
+    app = database.connect("webapp")
+    waits = [Competitor(app, "UPDATE accounts SET id = id WHERE id = 1").seconds() for _ in range(50)]
+    outcome = run.wait().expect(0)
+    assert max(waits) < 1
+    assert (blocker["pid"], blocker["application_name"]) == (worker, "autovacuum")
+    gone = outcome.one("autovacuum_gave_way")
+    assert (gone["pid"], gone["relation"]) == (worker, "accounts")
+    assert outcome.seconds < 10
+
+
+def test_one_against_wraparound_is_waited_for(project: Project, database: Database, gate: CommandLine) -> None:
+    """It is named, and stays until it has ended."""
+    consume_transaction_ids(database, 100_000)
+    database.until(f"EXISTS (SELECT {WORKER})")
+    worker = database.value(f"SELECT pid {WORKER}")
+    run = gate.start(project)
+    stays = run.until("autovacuum_stays")
+    (blocker,) = run.until("lock_awaited")["blockers"]
+    assert (stays["pid"], stays["reason"]) == (worker, "55P03")
+    assert blocker["query"].endswith("public.accounts (to prevent wraparound)")
+    assert database.value(f"SELECT count(*) {WORKER} AND pid = {worker}") == 1
+    # ALTER TABLE would have to wait for it too. The next one is quick.
+    database.execute("UPDATE pg_class SET reloptions = NULL WHERE oid = 'accounts'::regclass")
+    database.execute(f"SELECT pg_cancel_backend({worker})")
+    assert run.wait().expect(0).named("autovacuum_gave_way") == []
+
+
+def test_one_that_waits_for_us_is_no_victim(project: Project, database: Database, gate: CommandLine) -> None:
+    """It keeps nobody waiting, so it does not count, however long it waits."""
+    database.execute("CREATE TABLE go (id int)")
+    hold = "DO $$ BEGIN LOOP EXIT WHEN EXISTS (SELECT FROM go); PERFORM pg_sleep(0.05); END LOOP; END $$"
+    project.add("a1", f"op.execute('LOCK TABLE accounts IN SHARE MODE'); op.execute({hold!r})", down=None)
+    run = gate.start(project, "upgrade", "--stall-budget", "300ms", "--lock-timeout", "50ms")
+    database.until_running("DO $$%")
+    consume_transaction_ids(database, 101_000)
+    waiting = "FROM pg_locks WHERE NOT granted AND relation = 'accounts'::regclass"
+    database.until(f"EXISTS (SELECT {waiting} AND waitstart < clock_timestamp() - interval '1 second')")
+    database.execute("INSERT INTO go VALUES (1)")
+    outcome = run.wait().expect(0)
+    assert outcome.named("migration_cancelled") == []
