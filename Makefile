@@ -1,43 +1,55 @@
-# One command each. Python >= 3.11 is enough for demo, test, docs and lint; the rest says what else it needs.
+# One command each. Python >= 3.11 is enough for demo, test and docs; the others say what else they need.
 .POSIX:
-.PHONY: help demo test lint docs charts e2e kind bench clean
+.PHONY: help demo test lint docs charts compatibility e2e kind bench clean
 
 PYTHON = python3
 VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 # More arguments for pytest: make test PYTEST='-k stall -x'
-PYTEST = -n 2
+PYTEST =
 
 help:
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 15
 
 demo: $(VENV)/made ## what the app feels while a migration runs, bare Alembic beside the gate
 	$(BIN)/python -m demo
 
-test: $(VENV)/made ## runner, sample service and docs, on an embedded PostgreSQL
+test: $(VENV)/made ## runner, sample service and documentation, on a PostgreSQL from a wheel
 	$(BIN)/python -m pytest $(PYTEST) runner/tests tests/docs
 	cd backend && ../$(BIN)/python -m pytest $(PYTEST)
 
-lint: $(VENV)/made ## style, types, shell scripts, YAML; workflows too, where Go is
-	ci/lint.sh $(BIN)
+lint: $(VENV)/made ## style, types, shell scripts, YAML (workflows: Go)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy runner/src runner/tests tests demo bench docs
+	cd backend && ../$(BIN)/mypy --config-file ../pyproject.toml app migrations tests
+	PATH="$$PWD/$(BIN):$$PATH" shellcheck ci/*.sh .ci/run
+	$(BIN)/yamllint --strict --config-file ci/lintconf.yaml .github compose.yaml .pre-commit-config.yaml
+	@if command -v go >/dev/null || test "$$CI"; then \
+		PATH="$$PWD/$(BIN):$$PATH"; cd ci/tools/lint && echo go tool actionlint && go tool actionlint; \
+	else echo "The workflows were not checked: actionlint needs Go."; fi
 
 docs: $(VENV)/made ## write the generated pages anew
 	$(BIN)/python docs/generate.py
 
-charts: $(VENV)/made ## render and check the charts with Helm 3 and 4 (Go)
-	$(BIN)/python -m pytest $(PYTEST) tests/chart
+charts: $(VENV)/made ## the charts as Helm 3 and 4 render them (Go)
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST) tests/chart
+
+compatibility: ## the runner beside SQLAlchemy 2.0 and 1.4, on PostgreSQL 14 (npm, Linux on x86-64)
+	ci/compatibility.sh $(PYTHON)
 
 e2e: $(VENV)/made ## releases on a real cluster (Docker; or Linux, root and Go)
-	$(BIN)/python -m pytest tests/e2e
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST) tests/e2e
+	ci/ct.sh install
 
-kind: ## the release flow, by hand to look at, on kind (Docker)
+kind: ## a failed release to look at, on kind (Docker; or Linux, root and Go)
 	ci/kind.sh
 
-bench: $(VENV)/made ## side by side with bare Alembic and other tools
-	$(BIN)/python -m bench
+bench: $(VENV)/made ## side by side with bare Alembic and other tools; writes docs/bench (Go)
+	$(BIN)/python -m bench.gate --check
 
-clean: ## remove the environment; clusters and caches are left alone
+clean: ## remove the environment; clusters and caches stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
 
 # Made anew when a pin changes. Every package is checked by its hash; our own needs no network.
