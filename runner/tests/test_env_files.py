@@ -1,0 +1,371 @@
+"""What real env.py files and revisions do: each trap was seen in a released project, and breaks a naive runner."""
+
+from pathlib import Path
+
+import pytest
+from harness.command import CommandLine
+from harness.env_files import ASYNC, HEAD, STYLES, SYNC, Style
+from harness.postgres import Database
+from harness.project import Project
+
+ENGINE = f"""{HEAD}
+engine = engine_from_config(config.get_section(config.config_ini_section), prefix="sqlalchemy.", poolclass=pool.NullPool)
+"""
+
+BEGINS_FIRST = f"""{ENGINE}
+with engine.connect() as connection:
+    with connection.begin():
+        context.configure(connection=connection)
+        context.run_migrations()
+"""
+
+QUERIES_FIRST = f"""{ENGINE}
+with engine.begin() as connection:
+    connection.execute(text("SELECT 1"))
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+RAW_AUTOCOMMIT = f"""{ENGINE}
+with engine.connect() as connection:
+    connection.connection.dbapi_connection.autocommit = True
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+OWN_LOCK = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        connection.execute(text("SET LOCAL lock_timeout = '4s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(4711)"))
+        context.run_migrations()
+"""
+
+ONE_TRANSACTION = SYNC.replace(
+    "target_metadata)\n        with", "target_metadata, transaction_per_migration=False)\n        with"
+)
+
+UNKNOWN_OPTIONS = SYNC.replace(
+    "target_metadata)\n        with",
+    "target_metadata, compare_type=True, render_as_batch=False, an_option_of_our_own={'x': 1})\n        with",
+)
+
+OWN_CALLBACK = SYNC.replace(
+    "target_metadata)\n        with",
+    "target_metadata, on_version_apply=lambda step, **kw: print('applied', step.up_revision_id))\n        with",
+)
+
+IN_A_THREAD = f"""{SYNC.partition("if context.is_offline_mode")[0]}
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor() as executor:
+    executor.submit(run_migrations_online).result()
+"""
+
+ASYNC_IN_A_THREAD = f"""{ASYNC.replace("asyncio.run(run_async_migrations())", "")}
+import threading
+thread = threading.Thread(target=lambda: asyncio.run(run_async_migrations()))
+thread.start()
+thread.join()
+"""
+
+COMMAND_OPTIONS = SYNC.replace(
+    "target_metadata = None",
+    "target_metadata = None\nassert not getattr(config.cmd_opts, 'autogenerate', False)\nassert config.cmd_opts.x is None",
+)
+
+SECOND_ENGINE = (
+    ENGINE
+    + """
+def own_lock_timeout():
+    with engine.connect() as connection:
+        return connection.execute(text("SHOW lock_timeout")).scalar()
+
+assert own_lock_timeout() == "0"
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+    assert own_lock_timeout() == "0"
+"""
+)
+
+OWN_SETTINGS = SYNC.replace(
+    "config = context.config",
+    "import os\nconfig = context.config\n"
+    "config.set_main_option('sqlalchemy.url', os.environ['DATABASE_URL'].replace('%', '%%'))",
+)
+
+MODELS_FIRST = f"""{ENGINE}
+import sqlalchemy
+sqlalchemy.Table("model", metadata := sqlalchemy.MetaData(), sqlalchemy.Column("id", sqlalchemy.Integer))
+metadata.create_all(engine)
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+TRAPS = {
+    name.lower(): value
+    for name, value in list(globals().items())
+    if name.isupper() and isinstance(value, str) and name not in ("ASYNC", "ENGINE", "HEAD", "SYNC")
+}
+REVISIONS = {
+    "plain": "op.create_table('two', sa.Column('id', sa.Integer, primary_key=True), sa.Column('kind', sa.Enum('a', 'b', name='kind')))",
+    "concurrently": """
+        with op.get_context().autocommit_block():
+            op.create_index("one_id", "one", ["id"], postgresql_concurrently=True)
+        op.execute("CREATE TABLE two (id int)")
+    """,
+    "savepoint": """
+        try:
+            with op.get_bind().begin_nested():
+                op.execute("SELECT 1/0")
+        except Exception:
+            op.execute("CREATE TABLE two (id int)")
+    """,
+    "own limits": "op.execute(\"SET statement_timeout = 0; SET LOCAL lock_timeout = '5s'\"); op.execute('CREATE TABLE two (id int)')",
+    "second connection": """
+        with op.get_bind().engine.connect() as second:
+            assert second.execute(sa.text("SHOW lock_timeout")).scalar() == "0"
+            count = second.execute(sa.text("SELECT 1")).scalar()
+        op.create_table("two", *[sa.Column(f"c{i}", sa.Integer) for i in range(count)])
+    """,
+    "search_path": """
+        op.execute("CREATE SCHEMA own; SET search_path = own")
+        op.execute("CREATE TABLE two (id int)")
+        op.execute("RESET search_path")
+    """,
+    "percent": "op.execute(\"COMMENT ON TABLE one IS '100% :sure'\".replace(':', '\\\\:')); op.execute('CREATE TABLE two (id int)')",
+}  # fmt: skip
+
+
+def fill(project: Project, revision: str) -> None:
+    """Add three revisions, the second of which is special."""
+    project.add("a1", "CREATE TABLE one (id int)")
+    project.add("b2", REVISIONS[revision])
+    project.add("c3", "ALTER TABLE one ADD name text")
+
+
+PROJECTS = [
+    *((env, "plain") for env in TRAPS),
+    *(("sync", revision) for revision in REVISIONS),
+    *(("async", revision) for revision in ("plain", "concurrently", "savepoint")),
+]
+
+
+@pytest.mark.parametrize(("env", "revision"), PROJECTS)
+def test_the_result_is_bare_alembics(
+    env: str, revision: str, tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """The gate and `alembic upgrade head` end in the same schema, but for the lineage."""
+    project = Project(tmp_path / "other", {"sync": SYNC, "async": ASYNC, **TRAPS}[env])
+    fill(project, revision)
+    driver = "asyncpg" if project.env in (ASYNC, ASYNC_IN_A_THREAD) else "psycopg2"
+    gate.run(project, url=database.url(driver)).expect(0)
+    by_gate = database.schema()
+    other = Database(database.server, f"{database.name}_bare")
+    try:
+        gate.alembic(project, "upgrade", "head", url=other.url(driver)).expect(0)
+        assert by_gate == other.schema()
+    finally:
+        other.drop()
+    assert database.version() == ["c3"]
+
+
+def test_an_env_py_that_lets_only_deadlocks_through(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """It swallows the lock timeout, which bare Alembic would end as exit 0: the gate tries again, and says 31 at the deadline."""
+    env = f"""{ENGINE}
+import sqlalchemy.exc
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    try:
+        with context.begin_transaction():
+            context.run_migrations()
+    except sqlalchemy.exc.OperationalError as error:
+        if "deadlock" in str(error):
+            raise
+"""
+    database.execute("CREATE TABLE accounts (id int)")
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "ALTER TABLE accounts ADD x int")
+    reader = database.reader("accounts")
+    gate.run(project, "upgrade", "--deadline", "1500ms").expect(31)
+    reader.rollback()
+    gate.run(project).expect(0)
+
+
+@pytest.mark.parametrize("env", ["begins_first", "queries_first"])
+def test_one_transaction_around_all(env: str, tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """An external transaction is said, and a failure in it leaves nothing and says nothing else."""
+    project = Project(tmp_path / "other", TRAPS[env])
+    project.add("a1", "CREATE TABLE one (id int)")
+    project.add("b2", "SELECT 1/0")
+    outcome = gate.run(project).expect(40)
+    assert outcome.one("external_transaction")["level"] == "warning"
+    assert outcome.failed["applied"] == []
+    assert outcome.message == (
+        "Revision b2 failed: division by zero (SQLSTATE 22012) in: SELECT ?/?. Nothing was applied by this run. "
+        "b2 was rolled back whole. Correct the revision, try it on a copy of the database, and release again."
+    )
+    assert database.version() == []
+
+
+@pytest.mark.parametrize("env", ["begins_first", "queries_first"])
+def test_one_transaction_around_all_is_retried(env: str, tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """env.py is run again from its start when the lock in its one transaction was not to be had."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project = Project(tmp_path / "other", TRAPS[env])
+    project.add("a1", "CREATE TABLE one (id int)")
+    project.add("b2", "ALTER TABLE accounts ADD x int")
+    reader = database.reader("accounts")
+    run = gate.start(project)
+    run.until("lock_try_failed", revision="b2")
+    reader.rollback()
+    run.wait().expect(0)
+    assert database.version() == ["b2"]
+
+
+def test_autocommit_on_the_raw_connection(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """What the driver commits behind SQLAlchemy's back is not called rolled back."""
+    project = Project(tmp_path / "other", RAW_AUTOCOMMIT)
+    project.add("a1", "op.execute('CREATE TABLE one (id int)'); op.execute('SELECT 1/0')")
+    outcome = gate.run(project).expect(40)
+    assert database.has("one")
+    assert "a1 committed a part of its work before it failed" in outcome.message
+
+
+def test_a_half_done_autocommit_block(project: Project, database: Database, gate: CommandLine) -> None:
+    """A failed second statement of the block leaves the first, and the message says so."""
+    project.add(
+        "a1",
+        """
+        with op.get_context().autocommit_block():
+            op.execute("CREATE TABLE one (id int)")
+            op.execute("SELECT 1/0")
+        """,
+    )
+    outcome = gate.run(project).expect(40)
+    assert database.has("one")
+    assert "a1 committed a part of its work before it failed" in outcome.message
+
+
+def test_a_half_done_autocommit_block_is_not_tried_again(
+    project: Project, database: Database, gate: CommandLine
+) -> None:
+    """The next try would begin with what is committed already."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project.add(
+        "a1",
+        """
+        with op.get_context().autocommit_block():
+            op.execute("CREATE TABLE one (id int)")
+            op.execute("ALTER TABLE accounts ADD x int")
+        """,
+    )
+    reader = database.reader("accounts")
+    outcome = gate.run(project).expect(31)
+    reader.rollback()
+    assert outcome.message == (
+        "Revision a1 could not obtain a lock in time (SQLSTATE 55P03) in: ALTER TABLE accounts ADD x int. "
+        "Nothing was applied by this run. "
+        "a1 committed a part of its work before it failed (an autocommit block, or a commit of its own). "
+        "It could not be tried again by this run, because a part of it is committed or it sets its own lock_timeout. "
+        "Run it again when the table is quiet."
+    )
+
+
+@pytest.mark.parametrize("code", ["{}; op.get_bind().commit()", "op.get_bind().commit(); {}"])
+def test_a_revision_that_commits_itself(code: str, project: Project, database: Database, gate: CommandLine) -> None:
+    """Its version row is in a transaction that nobody else commits; bare Alembic rolls the last one back with exit 0."""
+    project.add("a1", code.format("op.execute('CREATE TABLE one (id int)')"))
+    project.add("b2", "CREATE TABLE two (id int)")
+    project.add("c3", code.format("op.execute('CREATE TABLE three (id int)')"))
+    outcome = gate.run(project).expect(0)
+    assert [event["revision"] for event in outcome.named("revision_committed_itself")] == ["a1", "c3"]
+    assert database.version() == ["c3"]
+    assert database.has("three")
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_errors_wrapped_in_the_projects_own(
+    style: Style, tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """The SQLSTATE is found behind the project's own exception class, and a lock is retried."""
+    env = style.env.replace("context.run_migrations()\n", "run_wrapped()\n").replace(
+        "target_metadata = None",
+        "class MigrationError(Exception): pass\n\ndef run_wrapped():\n    try:\n        context.run_migrations()\n"
+        "    except Exception as error:\n        raise MigrationError('see above') from error\n\ntarget_metadata = None",
+    )
+    database.execute("CREATE TABLE accounts (id int)")
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "ALTER TABLE accounts ADD x int")
+    project.add("b2", "SELECT 1/0")
+    reader = database.reader("accounts")
+    run = gate.start(project, url=database.url(style.driver))
+    run.until("lock_try_failed")
+    reader.rollback()
+    assert run.wait().expect(40).failed["sqlstate"] == "22012"
+    assert database.version() == ["a1"]
+
+
+def test_an_env_py_that_refuses_the_command_line(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """It fails, and nothing is left behind: no table, no lock, no session."""
+    project = Project(tmp_path / "other", "raise SystemExit('start me from the service')")
+    project.add("a1", "CREATE TABLE one (id int)")
+    outcome = gate.run(project).expect(40)
+    assert outcome.message.startswith("env.py raised SystemExit at env.py line 1: start me from the service. ")
+    assert not database.has("alembic_version")
+    database.until(
+        "NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'sage-migrate%' AND datname = current_database())"
+    )
+
+
+def test_a_revision_that_reflects_by_a_second_connection(
+    project: Project, database: Database, gate: CommandLine
+) -> None:
+    """With one transaction a revision it sees what the revision before made, as intended; bare Alembic's does not."""
+    project.add("a1", "CREATE TABLE one (id int)")
+    project.add("b2", """
+        with op.get_bind().engine.connect() as second:
+            if sa.inspect(second).has_table("one"):
+                op.execute("CREATE TABLE seen (id int)")
+        """)  # fmt: skip
+    gate.run(project).expect(0)
+    assert database.has("seen")
+
+
+def test_a_second_database_in_a_revision(project: Project, database: Database, gate: CommandLine) -> None:
+    """A revision may look at another database: neither the limits nor the check of the database touch it."""
+    url = database.server.url(driver="psycopg2")
+    project.add("a1", f"""
+        with sa.create_engine({url!r}).connect() as other:
+            assert other.execute(sa.text("SELECT current_database()")).scalar() == "postgres"
+            assert other.execute(sa.text("SHOW statement_timeout")).scalar() == "0"
+        """)  # fmt: skip
+    gate.run(project).expect(0)
+
+
+def test_two_connections_configured_in_turn(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """An env.py that configures twice (one schema after the other) is guarded on both connections."""
+    env = f"""{ENGINE}
+for schema in ("left", "right"):
+    with engine.connect() as connection:
+        connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{{schema}}"'))
+        connection.execute(text(f'SET search_path = "{{schema}}"'))
+        connection.commit()
+        context.configure(connection=connection, version_table_schema=schema)
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "CREATE TABLE one AS SELECT current_setting('lock_timeout') AS seen")
+    gate.run(project).expect(0)
+    assert database.rows('SELECT seen FROM "left".one UNION ALL SELECT seen FROM "right".one') == [
+        ("100ms",),
+        ("100ms",),
+    ]
+    assert gate.run(project).expect(0).applied == []
