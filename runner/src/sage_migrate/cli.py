@@ -55,13 +55,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _upgrade(arguments: argparse.Namespace, settings: Settings, report: Report, interruption: Interruption) -> int:
-    from sage_migrate.upgrade import upgrade
-
     if getattr(arguments, "dry_run", False):
         from sage_migrate.status import dry_run
 
         return 0 if dry_run(settings, interruption, arguments.revision).state != "unknown" else 21
-    upgrade(settings, arguments.revision, report, interruption)
+    mark = None
+    if (
+        arguments.command == "upgrade"
+        and arguments.revision == "head"
+        and settings.fast_path == "on"
+        and not settings.report
+    ):
+        from sage_migrate.fast_path import fingerprint, heads_without_work
+
+        mark = fingerprint(settings)
+        report.target = heads_without_work(settings, interruption, mark)
+        if report.target:
+            finish(report, termination_log=settings.termination_log)
+            return 0
+    from sage_migrate.upgrade import upgrade
+
+    upgrade(settings, arguments.revision, report, interruption, mark)
     finish(report, termination_log=settings.termination_log)
     return 0
 

@@ -22,12 +22,21 @@ class Known:
     at: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What a full run that ended well leaves for `sage_migrate.fast_path`."""
+
+    fingerprint: str
+    heads: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Lineage:
     """The recorded revisions, and the part of the table's comment that is not ours."""
 
     revisions: Mapping[str, Known] = field(default_factory=dict)
     own_comment: str = ""
+    proof: Proof | None = None
 
     def merge(self, known: Mapping[str, Known]) -> "Lineage":
         """Return the lineage with ``known`` in it; an unchanged revision keeps who recorded it first."""
@@ -82,7 +91,10 @@ class Lineage:
             ]
             for revision, entry in sorted(self.revisions.items())
         }
-        ours = _MARK + json.dumps({"sources": sources, "revisions": entries}, separators=(",", ":"))
+        stored: dict[str, object] = {"sources": sources, "revisions": entries}
+        if self.proof is not None:
+            stored["proof"] = [self.proof.fingerprint, *self.proof.heads]
+        ours = _MARK + json.dumps(stored, separators=(",", ":"))
         return f"{self.own_comment}\n{ours}" if self.own_comment else ours
 
 
@@ -104,6 +116,7 @@ def parse_lineage(comment: str | None) -> Lineage:
             )
             for revision, entry in stored["revisions"].items()
         }
+        mark, *heads = stored.get("proof") or [""]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return Lineage(own_comment=own)
-    return Lineage(revisions, own)
+    return Lineage(revisions, own, Proof(fingerprint=mark, heads=tuple(heads)) if mark else None)

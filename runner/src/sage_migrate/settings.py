@@ -89,6 +89,12 @@ OPTIONS = (
         repeatable=True,
         metavar="FILE",
     ),
+    Option(
+        name="fast-path",
+        help="answer that there is nothing to do without running env.py, where an earlier run proved it",
+        default="on",
+        choices=("on", "off"),
+    ),
     Option(name="show-literals", help="keep literals of SQL and PostgreSQL's DETAIL in what is logged", flag=True),
     Option(name="debug", help="show the traceback of a failure", flag=True),
 )  # fmt: skip
@@ -120,6 +126,7 @@ class Settings:
     image: str | None = None
     termination_log: Path | None = None
     report: tuple[Path, ...] = ()
+    fast_path: str = "on"
     show_literals: bool = False
     debug: bool = False
 
@@ -153,9 +160,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         if option.flag:
             parser.add_argument(f"--{option.name}", action="store_const", const="true", default=_UNSET, help=text)
         elif option.repeatable:
-            parser.add_argument(
-                f"--{option.name}", action="append", metavar=option.metavar, default=_UNSET, help=text
-            )
+            parser.add_argument(f"--{option.name}", action="append", metavar=option.metavar, default=_UNSET, help=text)
         else:
             parser.add_argument(
                 f"--{option.name}", choices=option.choices or None, metavar=option.metavar, default=_UNSET, help=text

@@ -1,22 +1,28 @@
 """The gate on one screen: wait, preflight, lock, apply, verify, report."""
 
+import contextlib
+from dataclasses import replace
+
 from sage_migrate.advisory_lock import acquire_lock
 from sage_migrate.apply import MigrationRun
 from sage_migrate.concurrent_ddl import report_invalid_indexes
 from sage_migrate.errors import EndedShortError, RunnerLockTimeoutError
 from sage_migrate.gate import Gate
 from sage_migrate.interruption import Interruption
+from sage_migrate.lineage import Proof
 from sage_migrate.logs import log
 from sage_migrate.preflight.position import Position, read_versions
 from sage_migrate.preflight.server import check_pooler, check_server
 from sage_migrate.project import Project, load_project, offer_url
 from sage_migrate.report import Report
-from sage_migrate.session import Connect, connect_by_url
+from sage_migrate.session import Connect, connect_by_url, quote_literal
 from sage_migrate.settings import Settings
 from sage_migrate.wait import wait_for_database
 
 
-def upgrade(settings: Settings, target: str, report: Report, interruption: Interruption) -> None:
+def upgrade(
+    settings: Settings, target: str, report: Report, interruption: Interruption, fingerprint: str | None = None
+) -> None:
     """Bring the database to ``target``, up or down as ``report`` says, or leave every revision whole and say why it stops.
 
     Raises:
@@ -32,6 +38,7 @@ def upgrade(settings: Settings, target: str, report: Report, interruption: Inter
         run = MigrationRun(gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection)))
         position = run.apply()
         verify(gate, position, report, project)
+        leave_proof(gate, position, project, fingerprint)
     done = "reverted" if report.is_downgrade else "applied"
     report.outcome = done if report.applied else "database ahead" if position.ahead else "nothing to do"
 
@@ -84,3 +91,17 @@ def verify(gate: Gate, position: Position, report: Report, project: Project) -> 
         )
     gate.call(report_invalid_indexes(gate.watch))
     log.info("verified", current=found)
+
+
+def leave_proof(gate: Gate, position: Position, project: Project, fingerprint: str | None) -> None:
+    """Leave beside the version table what lets the next run with nothing to do end without env.py.
+
+    A courtesy to the next run: that it could not be written changes nothing of this one's success.
+    """
+    proof = Proof(fingerprint=fingerprint, heads=position.current) if fingerprint else None
+    if proof is None or proof == position.lineage.proof or position.current != tuple(sorted(project.heads)):
+        return
+    comment = quote_literal(replace(position.lineage, proof=proof).to_comment())
+    with contextlib.suppress(Exception):
+        assert gate.watch is not None
+        gate.call(gate.watch.fetch(f"COMMENT ON TABLE {position.table} IS {comment}"))
