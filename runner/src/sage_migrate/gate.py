@@ -13,7 +13,7 @@ from sage_migrate.durations import format_duration
 from sage_migrate.errors import ConnectionLostError, DeadlineExceededError, GateError, UsageError
 from sage_migrate.interruption import Interruption
 from sage_migrate.logs import log
-from sage_migrate.progress import Progress, watch_progress
+from sage_migrate.progress import Progress, look_at_progress, watch_progress
 from sage_migrate.redact import redact
 from sage_migrate.session import Connect, ControlThread, Session, is_broken, quote_identifier, quote_literal
 from sage_migrate.settings import Settings
@@ -26,6 +26,7 @@ _CANCEL_SECONDS = 2.0
 _CANCEL_AGAIN_SECONDS = 0.2
 _TERMINATE_AFTER_SECONDS = 3.0
 _LAST_WORDS_SECONDS = 15.0
+_LAST_LOOK_SECONDS = 0.5
 
 
 @dataclass(kw_only=True)
@@ -212,6 +213,10 @@ class Gate:
         if self._deadline_error is not None:
             self.interruption.request(self._deadline_error())
             return
+        if self.backend is not None and self.backend.running and self.watch is not None:
+            with contextlib.suppress(Exception):  # any driver's: it is stopped all the same
+                async with asyncio.timeout(_LAST_LOOK_SECONDS):
+                    await look_at_progress(self.watch, self.backend)
         self.interruption.request(
             DeadlineExceededError(
                 f"The run did not end within its deadline of {format_duration(self.settings.deadline)}.",

@@ -20,6 +20,8 @@ from sage_migrate.session import KEEPALIVE, quote_identifier, set_config_sql
 _OWN_TIMEOUT = re.compile(
     r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bTO\b)\s*'?([^';]*)", re.IGNORECASE
 )
+# The deadline itself stops a patient statement; the server's own limit is for a runner that cannot any more.
+_BACKSTOP_SECONDS = 2.0
 # Settings, and what SQLAlchemy's inspector reads, change nothing and lock nothing that matters.
 _LEAVES_NOTHING = re.compile(r"\s*(?:SET|RESET|SHOW)\b|\s*SELECT\b.*\bpg_catalog\.", re.IGNORECASE | re.DOTALL)
 
@@ -168,7 +170,7 @@ class MigrationConnection:
         """Give a statement that blocks nobody what is left of the deadline, and the guard stays on."""
         remaining = self._gate.remaining()
         if not self._own_timeouts:
-            limit = as_milliseconds(remaining)
+            limit = as_milliseconds(remaining + _BACKSTOP_SECONDS)
             self._execute_raw(set_config_sql({"lock_timeout": limit, "statement_timeout": limit}))
             self._is_patient, self._own_timeouts, self.statement_timeout = True, True, remaining
         self.left_unfinished = self._is_autocommit()

@@ -12,6 +12,7 @@ from sage_migrate.session import Session
 if TYPE_CHECKING:
     from sage_migrate.gate import Gate, MigrationBackend
 
+_TICK_SECONDS = 0.25
 _SAY_SECONDS = 5.0
 # https://www.postgresql.org/docs/current/progress-reporting.html
 _PROGRESS = """
@@ -67,30 +68,37 @@ async def read_progress(session: Session, pid: int, elapsed_seconds: float) -> P
     )
 
 
+async def look_at_progress(session: Session, backend: "MigrationBackend") -> None:
+    """Note on ``backend`` how far its statement is, and how long the whole takes where that can be told."""
+    backend.progress = await read_progress(session, backend.pid, time.monotonic() - backend.started)
+    if backend.progress is not None and backend.progress.estimated_seconds is not None:
+        backend.estimated_seconds = backend.progress.estimated_seconds
+
+
 async def watch_progress(gate: "Gate", session: Session, backend: "MigrationBackend") -> None:
-    """Log how far a long statement is, until cancelled; keep the last look for who breaks the statement off."""
+    """Log how far a long statement is, every few seconds of it, until cancelled."""
+    statement = said = 0.0
     while True:
-        await asyncio.sleep(_SAY_SECONDS)
-        elapsed = time.monotonic() - backend.started
-        if not backend.running or elapsed < _SAY_SECONDS:
+        await asyncio.sleep(_TICK_SECONDS)
+        if backend.started != statement:
+            statement = said = backend.started
+        if not backend.running or time.monotonic() - said < _SAY_SECONDS:
             continue
+        said = time.monotonic()
         try:
-            progress = await read_progress(session, backend.pid, elapsed)
+            await look_at_progress(session, backend)
         except Exception as error:  # noqa: BLE001  any driver's: progress is a courtesy, the guard tells of a broken session
             log.info("progress_unknown", reason=type(error).__name__)
             return
-        backend.progress = progress
-        if progress is not None and progress.estimated_seconds is not None:
-            backend.estimated_seconds = progress.estimated_seconds
         fields: dict[str, object] = {}
-        if progress is not None:
+        if (progress := backend.progress) is not None:
             fraction = progress.fraction
             fields = {"phase": progress.phase, "done": progress.done, "total": progress.total, "unit": progress.unit}
             fields |= {"fraction": None if fraction is None else round(fraction, 3)}
         log.info(
             "statement_progress",
             statement=shorten_sql(backend.statement, literals=gate.settings.show_literals),
-            elapsed_seconds=round(elapsed, 1),
+            elapsed_seconds=round(said - statement, 1),
             longest_stall_seconds=round(gate.guard.longest_stall_seconds, 3),
             **fields,
         )
