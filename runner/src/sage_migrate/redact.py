@@ -4,17 +4,19 @@ import re
 
 _URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<user>[^\s:/?#]*):\S*(?=@)", re.IGNORECASE)
 _PARAMETER = re.compile(
-    r"(?P<name>\b(?:pass(?:word|wd)|sslpassword|token|secret)\b\s*[=:]\s*)(?:'[^']*'|[^\s&,;)]+)", re.IGNORECASE
+    r"""(?P<name>\b\w*(?:pass(?:word|wd)|token|secret)['"]?\s*[=:]\s*)(?:'[^']*'|"[^"]*"|[^\s&,;)}]+)""", re.IGNORECASE
 )
-# A literal of SQL: dollar-quoted, (escape) string, or number that is not part of a name.
-_LITERAL = re.compile(
-    r"""(?P<dollar>\$(?:[A-Za-z_]\w*)?\$).*?(?P=dollar)
-      | \b[eE]'(?:[^'\\]|''|\\.)*'
-      | (?:\b[bBxXnN])?'(?:[^']|'')*'
-      | (?<![\w.$"])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b""",
+# A comment; a quoted name; a literal: dollar-quoted, (escape) string, or number that is not part of a name.
+# pg_stat_activity cuts a query off anywhere, so the end of the text ends all of them.
+_TOKEN = re.compile(
+    r"""(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))
+      | "(?:[^"]|"")*(?:"|\Z)
+      | (?P<literal>(?P<dollar>\$(?:[A-Za-z_]\w*)?\$).*?(?:(?P=dollar)|\Z)
+        | \b[eE]'(?:[^'\\]|''|\\.)*(?:'|\Z)
+        | (?:\b[bBxXnN]|\b[uU]&)?'(?:[^']|'')*(?:'|\Z)
+        | (?<![\w.$"])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)""",
     re.VERBOSE | re.DOTALL,
 )
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _LONGEST_SQL = 300
 
 
@@ -28,7 +30,11 @@ def shorten_sql(sql: str, *, literals: bool = False) -> str:
 
     Names stay as they are: they are the schema's. ``literals`` keeps the values, for who asked for them.
     """
-    if not literals:
-        sql = _LITERAL.sub("?", sql)
-    line = " ".join(_COMMENT.sub(" ", sql).split())
+
+    def keep_names(token: re.Match[str]) -> str:
+        if token["comment"] is not None:
+            return " "
+        return token[0] if token["literal"] is None or literals else "?"
+
+    line = " ".join(_TOKEN.sub(keep_names, sql).split())
     return line if len(line) <= _LONGEST_SQL else f"{line[: _LONGEST_SQL - 1]}…"
