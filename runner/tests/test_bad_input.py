@@ -309,6 +309,24 @@ def test_a_variable_that_cannot_be_used(project: Project, gate: CommandLine) -> 
     check(gate.run(project, SAGE_MIGRATE_LOCK_TIMEOUT="-1s"), 2, message)
 
 
+def test_a_log_format_that_does_not_exist(project: Project, gate: CommandLine) -> None:
+    """It is refused like any other value, and told in JSON."""
+    message = f"SAGE_MIGRATE_LOG_FORMAT is 'xml'.{NOTHING} Use one of: json, console."
+    check(gate.run(project, SAGE_MIGRATE_LOG_FORMAT="xml"), 2, message)
+
+
+def test_a_role_that_cannot_be_taken(project: Project, database: Database, gate: CommandLine) -> None:
+    """`--role` names a role that the connecting one must be a member of."""
+    project.add("a1")
+    check(
+        gate.run(project, "upgrade", "--role", "absent"),
+        2,
+        f'The role absent cannot be taken: role "absent" does not exist.{NOTHING} '
+        "Create it, or GRANT it to the role that connects; --role (SAGE_MIGRATE_ROLE) names it.",
+    )
+    assert database.version() == []
+
+
 def test_a_setting_that_does_not_exist(project: Project, gate: CommandLine) -> None:
     """A typing error in pyproject.toml is no silent default."""
     project.write("pyproject.toml", "[tool.sage-migrate]\nlocktimeout = '1s'\n")

@@ -75,7 +75,7 @@ def test_an_env_py_that_connects_elsewhere(
     project.write("migrations/env.py", style.env.replace("config = context.config", own))
     try:
         assert gate.run(project).expect(14).message == (
-            f"env.py connects to database {other.name} at 127.0.0.1/32 port {database.server.port}; the runner holds its lock in "
+            f"env.py connects to database {other.name} at 127.0.0.1 port {database.server.port}; the runner holds its lock in "
             f"postgresql://postgres:***@127.0.0.1:{database.server.port}/{database.name}.{NOTHING}"
             "Let env.py take its URL from sqlalchemy.url or DATABASE_URL, which the runner sets, or give the runner env.py's URL "
             "in SAGE_MIGRATE_DATABASE_URL."

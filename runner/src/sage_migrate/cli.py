@@ -18,6 +18,7 @@ from sage_migrate.settings import PREFIX, Settings, add_options, read_settings
 
 # Less than Kubernetes' default grace period of 30 s, so that the reason is still written.
 _ABANDON_SECONDS = 15
+_LOG_FORMATS = ("json", "console")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = Report(command=arguments.command)
     settings: Settings | None = None
     try:
+        if log_format not in (None, "", *_LOG_FORMATS):
+            raise UsageError(  # noqa: TRY301  reported like every other
+                f"{PREFIX}LOG_FORMAT is '{log_format}'.", remedy=f"Use one of: {', '.join(_LOG_FORMATS)}."
+            )
         settings = read_settings(arguments)
         if settings.report:
             from sage_migrate.timeline.recorder import Recorder
@@ -124,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-n", "--name", default="alembic", help="section of the configuration file")
     parser.add_argument("-x", action="append", metavar="NAME=VALUE", help="argument for env.py, as in alembic -x")
     parser.add_argument(
-        "--log-format", choices=("json", "console"), help=f"[{PREFIX}LOG_FORMAT] (default: console on a terminal)"
+        "--log-format", choices=_LOG_FORMATS, help=f"[{PREFIX}LOG_FORMAT] (default: console on a terminal)"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     upgrade = commands.add_parser("upgrade", help="wait, lock, apply what is pending, report")

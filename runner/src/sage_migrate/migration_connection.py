@@ -12,7 +12,8 @@ from sqlalchemy.engine import Connection
 from sage_migrate.advisory_lock import holds_lock_sql
 from sage_migrate.concurrent_ddl import blocks_nobody, check_result, prepare
 from sage_migrate.durations import as_milliseconds, parse_duration
-from sage_migrate.errors import WrongDatabaseError
+from sage_migrate.errors import UsageError, WrongDatabaseError
+from sage_migrate.failures import server_message
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
 from sage_migrate.session import KEEPALIVE, quote_identifier, set_config_sql
@@ -91,7 +92,7 @@ class MigrationConnection:
     def _verify_database(self) -> MigrationBackend:
         ours = holds_lock_sql(self._gate.lock_pid, self._gate.lock_token)
         (found,) = self._execute_raw(
-            f"SELECT pg_backend_pid(), {ours}, current_database(), coalesce(inet_server_addr()::text, 'a socket'),"  # noqa: S608  integers
+            f"SELECT pg_backend_pid(), {ours}, current_database(), coalesce(host(inet_server_addr()), 'a socket'),"  # noqa: S608  integers
             " coalesce(inet_server_port(), 0), (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())"
         )
         pid, same, database, address, port, backend_start = found
@@ -118,7 +119,13 @@ class MigrationConnection:
         self._execute_raw(set_config_sql(limits), keep=True)
         self._own_timeouts, self.statement_timeout = False, settings.statement_timeout
         if settings.role:
-            self._execute_raw(f"SET ROLE {quote_identifier(settings.role)}", keep=True)
+            try:
+                self._execute_raw(f"SET ROLE {quote_identifier(settings.role)}", keep=True)
+            except Exception as error:
+                raise UsageError(
+                    f"The role {settings.role} cannot be taken: {server_message(error)}.",
+                    remedy="Create it, or GRANT it to the role that connects; --role (SAGE_MIGRATE_ROLE) names it.",
+                ) from error
 
     def _execute_raw(self, sql: str, *, keep: bool = False) -> list[tuple[Any, ...]]:
         """Run ``sql`` below SQLAlchemy, which would begin a transaction that Alembic then takes for external.
