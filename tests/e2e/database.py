@@ -1,0 +1,83 @@
+"""A database of a test's own, on the server beside the cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from tests.e2e.cluster import DATABASE_FOR_PODS, Address
+
+# To be found nowhere in what Helm prints.
+PASSWORD = "correct-horse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A database whose owner has its name."""
+
+    name: str
+    server: Address
+
+    @property
+    def url(self) -> str:
+        """The URL by which pods reach it."""
+        host, port = DATABASE_FOR_PODS
+        return f"postgresql://{self.name}:{PASSWORD}@{host}:{port}/{self.name}"
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection]:
+        """Connect as the superuser."""
+        host, port = self.server
+        with psycopg.connect(
+            host=host, port=port, user="postgres", password="postgres", dbname=self.name, autocommit=True
+        ) as connection:
+            yield connection
+
+    def read(self, statement: str) -> list[Any]:
+        """Run a statement; return the first column of its rows."""
+        with self.connect() as connection:
+            cursor = connection.execute(statement.encode())
+            return [row[0] for row in cursor] if cursor.description else []
+
+    def versions(self) -> list[str]:
+        """Return what Alembic's version table holds."""
+        return self.read("SELECT version_num FROM alembic_version")
+
+    def columns(self, table: str) -> list[str]:
+        """Return the names of a table's columns."""
+        return self.read(f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0")
+
+    def has_table(self, name: str) -> bool:
+        """Tell whether a table exists."""
+        (found,) = self.read(f"SELECT to_regclass('{name}') IS NOT NULL")
+        return bool(found)
+
+    @contextmanager
+    def long_reader(self, table: str) -> Iterator[None]:
+        """Keep a transaction open that has read ``table``, as a report or a backup does."""
+        with self.connect() as reader, reader.transaction():
+            reader.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
+            yield
+
+
+@contextmanager
+def created(name: str, server: Address) -> Iterator[Database]:
+    """Make the database ``name``, and drop it in the end."""
+    database = Database(name=name, server=server)
+    admin = Database(name="postgres", server=server)
+    role = sql.Identifier(name)
+
+    def run(statement: str) -> None:
+        with admin.connect() as connection:
+            connection.execute(sql.SQL(statement).format(role=role, password=sql.Literal(PASSWORD)))
+
+    run("CREATE ROLE {role} LOGIN PASSWORD {password}")
+    run("CREATE DATABASE {role} OWNER {role}")
+    try:
+        yield database
+    finally:
+        run("DROP DATABASE {role} WITH (FORCE)")
+        run("DROP ROLE {role}")

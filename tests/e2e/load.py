@@ -1,0 +1,59 @@
+"""HTTP load on a release: a client in a pod, through the Service."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.e2e.release import HERE, SERVICE, Release
+from tests.e2e.waiting import until
+
+POD = "load"
+# How a request fails that found no pod, or one that had stopped listening, is the client's to say.
+CLIENT = (HERE / "load_client.py").read_text(encoding="utf-8")
+
+
+@contextmanager
+def no_failed_request(release: Release, image: str) -> Iterator[None]:
+    """Use the application all along, and see to it that every single request is answered."""
+    release.kubectl("apply", "--filename=-", stdin=json.dumps(_pod(image)))
+    until(lambda: '"started"' in _log(release), "the load's first request was answered")
+    yield
+    release.settle()  # the last pods that were replaced have gone
+    release.kubectl("exec", POD, "--", "python", "-c", "import os; os.kill(1, 15)")
+    release.kubectl("wait", f"pod/{POD}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
+    account = json.loads(_log(release).splitlines()[-1])["ended"]
+    print(f"load: {account['requests']} requests, the longest took {account['longest_seconds']} s")  # noqa: T201  for the report
+    assert account["requests"] > 100, account
+    assert account["failures"] == [], account
+
+
+def _log(release: Release) -> str:
+    # Before the container runs there is nothing to print, which kubectl calls an error.
+    command = ("kubectl", "--namespace", release.namespace, "logs", POD)
+    return release.cluster.run(*command, check=False).stdout
+
+
+def _pod(image: str) -> dict[str, object]:
+    container = {
+        "name": POD,
+        "image": image,
+        "imagePullPolicy": "Never",
+        "command": ["python", "-c", CLIENT, SERVICE],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": POD},
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 1,
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container],
+        },
+    }

@@ -1,0 +1,194 @@
+"""A release of the sample application: what Helm does to it, and what is then to be seen in the cluster."""
+
+import json
+import re
+import shlex
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.cluster import Cluster
+from tests.e2e.database import PASSWORD, Database
+from tests.e2e.waiting import until
+
+HERE = Path(__file__).resolve().parent
+CHARTS = HERE.parents[1] / "charts"
+NAME = "shop"
+SERVICE = "shop-sage-app"
+MIGRATION = "shop-sage-app-migrate"
+APP = "app.kubernetes.io/component=app"
+HELMS = ("helm3", "helm4")
+WAIT = ("--wait", "--timeout", "90s")
+UNDO_ON_FAILURE = {"helm3": "--atomic", "helm4": "--rollback-on-failure"}
+
+# A line of JSON, or many of them in a string of Go's, which is one of JSON too.
+LOG = re.compile(r'^\{"timestamp".*\}$|"\{\\"timestamp.*\}"', re.MULTILINE)
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelmRun:
+    """One command, and what a person at its terminal saw."""
+
+    command: str
+    exit_status: int
+    output: str
+    ended: float
+    """Seconds since the epoch."""
+
+    def events(self) -> list[Manifest]:
+        """Return the runner's log lines in the output; Helm 4 prints them all as one quoted message of its own."""
+        lines = [json.loads(part) if part.startswith('"{') else part for part in LOG.findall(self.output)]
+        return [json.loads(line) for line in "\n".join(lines).splitlines()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelmProcess:
+    """One command that is still running."""
+
+    command: tuple[str, ...]
+    process: subprocess.Popen[str]
+    started: float
+
+    def wait(self, timeout_seconds: float = 120) -> HelmRun:
+        """Return the run when it has ended."""
+        output, _ = self.process.communicate(timeout=timeout_seconds)
+        ended = time.time()
+        assert PASSWORD not in output
+        print(f"{' '.join(self.command[:2])}: {ended - self.started:.1f} s, exit {self.process.returncode}")  # noqa: T201
+        command = shlex.join(self.command)
+        return HelmRun(command=command, exit_status=self.process.returncode, output=output, ended=ended)
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """One release in a namespace and on a database of its own."""
+
+    cluster: Cluster
+    helm: str
+    chart: Path
+    """The chart as it is published: one file."""
+    namespace: str
+    database: Database
+
+    # Helm
+
+    def start(self, *arguments: str | Path) -> HelmProcess:
+        """Start a Helm command."""
+        command = (self.helm, *map(str, arguments), "--namespace", self.namespace)
+        started = time.time()
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self.cluster.environment,
+            cwd=HERE,
+        )
+        return HelmProcess(command=command, process=process, started=started)
+
+    def start_upgrade(self, tag: str, *arguments: str, command: str = "upgrade") -> HelmProcess:
+        """Start an upgrade to an image."""
+        values = ("--values", "values.yaml", "--set", f"image.tag={tag}")
+        return self.start(command, NAME, self.chart, *values, *arguments)
+
+    def start_install(self, tag: str, *arguments: str) -> HelmProcess:
+        """Start the installation of an image."""
+        return self.start_upgrade(tag, *arguments, command="install")
+
+    def upgrade(self, tag: str, *arguments: str) -> HelmRun:
+        """Upgrade to an image, and wait until its pods serve."""
+        return succeeded(self.start_upgrade(tag, *WAIT, *arguments).wait())
+
+    def install(self, tag: str) -> HelmRun:
+        """Install the release, and wait until its pods serve."""
+        return succeeded(self.start_install(tag, *WAIT).wait())
+
+    def status(self) -> str:
+        """Return what Helm thinks of the release: deployed, failed, pending-upgrade."""
+        return str(json.loads(self.start("status", NAME, "--output", "json").wait().output)["info"]["status"])
+
+    # The cluster
+
+    def kubectl(self, *arguments: str, stdin: str = "") -> str:
+        """Return what kubectl prints."""
+        return self.cluster.kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
+
+    def get(self, *arguments: str, stdin: str = "") -> list[Manifest]:
+        """Return objects."""
+        found = self.kubectl("get", *arguments, "--output=json", "--ignore-not-found", stdin=stdin)
+        answer = json.loads(found) if found else {"items": []}
+        return list(answer["items"]) if "items" in answer else [answer]
+
+    def pods(self) -> list[Manifest]:
+        """Return the application's pods, those that are ending included."""
+        return self.get("pods", "--selector", APP)
+
+    def images(self) -> set[str]:
+        """Return the tags that the application's pods run."""
+        return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in self.pods()}
+
+    def migration_pods(self) -> list[Manifest]:
+        """Return the pods of the hook."""
+        return self.get("pods", "--selector", "app.kubernetes.io/component=migration")
+
+    def migration_log(self) -> str:
+        """Return what the runner has logged so far; nothing before it runs."""
+        command = ("kubectl", "--namespace", self.namespace, "logs", f"job/{MIGRATION}")
+        return self.cluster.run(*command, check=False).stdout
+
+    def settle(self) -> None:
+        """Wait until the pods that a rollout replaced are gone, and the counts in every status say so."""
+
+        def settled() -> bool:
+            (deployment,) = self.get("deployment", SERVICE)
+            status, replicas = deployment["status"], deployment["spec"]["replicas"]
+            counts = [status.get(count) for count in ("replicas", "updatedReplicas", "availableReplicas")]
+            pods = self.pods()
+            ending = any("deletionTimestamp" in pod["metadata"] for pod in pods)
+            return counts == [replicas] * 3 and len(pods) == replicas and not ending
+
+        until(settled, f"the rollout of {SERVICE} has settled")
+
+    def footprint(self) -> Manifest:
+        """Return what an upgrade that failed must leave as it is."""
+        objects = self.get("replicasets,secrets,configmaps")
+        manifest = self.start("get", "manifest", NAME).wait().output
+        return {
+            "pods": sorted(
+                (pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["restartCount"]) for pod in self.pods()
+            ),
+            "versions": {
+                f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["resourceVersion"]
+                for each in objects
+                if each.get("type") != "helm.sh/release.v1"  # Helm's own records of the release
+            },
+            "generations": {
+                f"{each['kind']}/{each['metadata']['name']}": (
+                    each["metadata"]["uid"],
+                    each["metadata"].get("generation"),
+                )
+                for each in self.get("--filename=-", stdin=manifest)
+            },
+        }
+
+    def runner_ended(self) -> float:
+        """Return when the runner of the last, failed hook ended, in seconds since the epoch."""
+        (pod,) = self.migration_pods()
+        ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"]
+        return datetime.fromisoformat(ended).timestamp()
+
+
+def succeeded(run: HelmRun) -> HelmRun:
+    """Return ``run``, which has to have ended well."""
+    assert run.exit_status == 0, f"{run.command}\nended with {run.exit_status}:\n{run.output}"
+    return run
