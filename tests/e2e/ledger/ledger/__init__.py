@@ -1,0 +1,1 @@
+"""Another service than the sample: it has accounts, and entries in them."""
