@@ -179,9 +179,9 @@ def _without_env_py(project: Project) -> str:
 
 @pytest.mark.parametrize("spoil", [_without_configuration, _without_script_location, _without_section, _without_env_py])
 def test_an_incomplete_project(spoil: Callable[[Project], str], project: Project, gate: CommandLine) -> None:
-    """It is a matter of settings, told before anything is connected to."""
+    """It is a matter of settings."""
     message = spoil(project)
-    check(gate.run(project, url="postgresql://127.0.0.1:1/app"), 2, message)
+    check(gate.run(project), 2, message)
 
 
 def test_a_script_location_that_does_not_exist(project: Project, gate: CommandLine) -> None:

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     log_format = arguments.log_format or os.environ.get(f"{PREFIX}LOG_FORMAT")
     # What `status` prints is its answer; its events must not stand in it.
-    configure_logs(log_format, stream=sys.stderr if arguments.command == "status" else sys.stdout)
+    configure_logs(log_format if log_format in _LOG_FORMATS else None, stream=sys.stderr if arguments.command == "status" else sys.stdout)
     report = Report(command=arguments.command)
     settings: Settings | None = None
     try:
