@@ -14,7 +14,7 @@ from sage_migrate.timeline.lock_modes import Effect, spell_mode, strength_of
 from sage_migrate.timeline.markup import Content, Markup, element
 from sage_migrate.timeline.results import FailedTry, HeldLock, RevisionTimeline, Stall, Statement, telling_locks
 from sage_migrate.timeline.summary import describe_stall
-from sage_migrate.timeline.words import count, spell_seconds
+from sage_migrate.timeline.words import count, spell_moment, spell_seconds
 
 WIDTH = 1140.0
 _GUTTER_LEAST, _GUTTER_MOST = 124.0, 320.0
@@ -343,10 +343,10 @@ def _describe(revisions: Sequence[RevisionTimeline], lanes: Sequence[str]) -> st
     parts = [f"{count(statements, 'statement')} of {count(len(revisions), 'revision')}."]
     strong = [lock for each in revisions for lock in telling_locks(each) if lock.effect > Effect.ORDINARY]
     parts += [
-        f"{spell_mode(lock.mode)} on {lock.relation} from {spell_seconds(lock.taken_seconds)} for {spell_seconds(lock.held_seconds)}."
+        f"{spell_mode(lock.mode)} on {lock.relation} from {spell_moment(lock.taken_seconds)} for {spell_seconds(lock.held_seconds)}."
         for lock in strong[:20]
     ]
-    parts += [f"At {spell_seconds(stall.started_seconds)}: {describe_stall(stall)}." for stall in stalls_of(revisions)]
+    parts += [f"At {spell_moment(stall.started_seconds)}: {describe_stall(stall)}." for stall in stalls_of(revisions)]
     if not lanes:
         parts.append("No relation was locked in a mode that can hold up a query.")
     return " ".join(parts)

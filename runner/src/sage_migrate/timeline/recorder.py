@@ -54,6 +54,7 @@ _READING_SHARE = 0.1
 _MOST_STATEMENTS = 3000
 _ANSWER_SECONDS = 1.0
 _CANCELLING = (StallBudgetExceededError, DeadlineExceededError, KeyboardInterruptedError, TerminatedError)
+_GIVES_LOCKS_BACK = re.compile(r"\s*ROLLBACK\b", re.IGNORECASE)
 _QUERY = re.compile(r"SELECT|INSERT|UPDATE|DELETE|MERGE|WITH|VALUES", re.IGNORECASE)
 _NEVER = float("-inf")
 
@@ -70,6 +71,7 @@ class Recorder(RunListener):
         self._zero = clock()
         self._started_at = datetime.now(UTC)
         self._mutex = threading.Lock()
+        self._gate: Gate | None = None
         self._revisions: list[RevisionRecord] = []
         self._locks = LockReader()
         self._at_work: StatementRecord | None = None
@@ -133,6 +135,8 @@ class Recorder(RunListener):
 
     def begin_statement(self, sql: str) -> None:
         """Begin a statement; what was sent before and never ended has failed."""
+        if self._gate is not None and _GIVES_LOCKS_BACK.match(sql):
+            self._read_rest(self._gate)
         now = self._clock()
         with self._mutex:
             self._end_statement(now, "failed")
@@ -149,8 +153,10 @@ class Recorder(RunListener):
         now = self._clock()
         if self._at_work is None:
             return
+        self._gate = gate
         allowed = _READING_SECONDS + _READING_SHARE * (now - self._transaction_began)
-        locks = self._read(gate) if self._reading_seconds < allowed else None
+        due = self._reading_seconds < allowed or _GIVES_LOCKS_BACK.match(self._at_work.sql)
+        locks = self._read(gate) if due else None
         with self._mutex:
             if locks is not None:
                 self._note_locks([*self._unread, self._at_work], locks, now)
@@ -162,12 +168,8 @@ class Recorder(RunListener):
 
     def commit_sent(self, gate: "Gate") -> None:
         """Read what was not read yet; the locks begin to be released, and the end of the revision tells when."""
-        locks = self._read(gate) if self._unread else None
-        now = self._clock()
-        with self._mutex:
-            if locks is not None:
-                self._note_locks(self._unread, locks, now)
-            self._committing = now
+        self._read_rest(gate)
+        self._committing = self._clock()
 
     def rolled_back(self) -> None:
         """End the statement that failed, and every lock."""
@@ -275,6 +277,14 @@ class Recorder(RunListener):
     @property
     def _revision(self) -> RevisionRecord | None:
         return self._revisions[-1] if self._revisions else None
+
+    def _read_rest(self, gate: "Gate") -> None:
+        """Read the locks where they were not after the last statements."""
+        locks = self._read(gate) if self._unread else None
+        if locks is not None:
+            with self._mutex:
+                self._note_locks(self._unread, locks, self._clock())
+                self._unread.clear()
 
     def _read(self, gate: "Gate") -> list[ReadLock] | None:
         if gate.watch is None or gate.backend is None:

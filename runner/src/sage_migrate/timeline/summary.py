@@ -67,10 +67,10 @@ def _stood_aside(timeline: Timeline) -> str:
         return ""
     names = enumerate_names(sorted({blocker.name for each in tries for blocker in each.blockers}), most=3)
     until = f" for {names}" if names else ""
-    most = max(revision.tries for revision in timeline.revisions)
-    got = f"got its lock at the {ordinal(most)} try"
-    if timeline.failure is not None:
+    if any(len(revision.failed_tries) == revision.tries for revision in timeline.revisions):
         got = "1 try did not get its lock" if len(tries) == 1 else f"{len(tries)} tries did not get their lock"
+    else:
+        got = f"got its lock at the {ordinal(max(revision.tries for revision in timeline.revisions))} try"
     return f"it stood aside {spell_seconds(timeline.paused_seconds)}{until}, and {got}"
 
 
@@ -84,15 +84,16 @@ def _held_up(timeline: Timeline) -> str:
     whose = f" ({enumerate_names(names)})" if names else ""
     return (
         f"it held up {count(timeline.sessions_held_up, 'session')}{whose}, the longest wait was "
-        f"{spell_seconds(worst.longest_wait_seconds)} on {worst.relation}"
-        f" ({_budget(timeline, worst)})"
+        f"{spell_seconds(worst.longest_wait_seconds)} on {worst.relation}, {_compared(timeline, worst)}"
     )
 
 
-def _budget(timeline: Timeline, stall: Stall) -> str:
+def _compared(timeline: Timeline, stall: Stall) -> str:
+    """Return how the wait compares with the budget that held for it."""
     (revision,) = (each for each in timeline.revisions if stall in each.stalls)
-    if revision.stall_budget_seconds is not None:
-        return f"the revision's budget {spell_budget(revision.stall_budget_seconds)}"
-    if revision.maintenance_window:
-        return f"maintenance window {revision.maintenance_window} UTC"
-    return f"budget {spell_budget(timeline.limits.stall_budget_seconds)}"
+    own = revision.stall_budget_seconds
+    if own is None and revision.maintenance_window:
+        return f"in the maintenance window {revision.maintenance_window} UTC"
+    budget = timeline.limits.stall_budget_seconds if own is None else own
+    whose = "the budget" if own is None else "the revision's budget"
+    return f"{'over' if stall.longest_wait_seconds > budget else 'within'} {whose} of {spell_budget(budget)}"
