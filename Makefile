@@ -22,7 +22,8 @@ test: $(VENV)/made ## runner, sample service and documentation, on a PostgreSQL 
 lint: $(VENV)/made ## style, types, shell scripts, YAML (workflows: Go)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy runner/src runner/tests tests demo bench docs
+	MYPYPATH=runner/src:runner/tests:runner/tests/lint $(BIN)/mypy --explicit-package-bases \
+		runner/src runner/tests tests demo bench docs
 	cd backend && ../$(BIN)/mypy --config-file ../pyproject.toml app migrations tests
 	PATH="$$PWD/$(BIN):$$PATH" shellcheck ci/*.sh .ci/run
 	$(BIN)/yamllint --strict --config-file ci/lintconf.yaml .github compose.yaml .pre-commit-config.yaml
@@ -47,6 +48,7 @@ kind: ## a failed release to look at, on kind (Docker; or Linux, root and Go)
 	ci/kind.sh
 
 bench: $(VENV)/made ## side by side with bare Alembic and other tools; writes docs/bench (Go)
+	$(PIP) install --require-hashes --requirement bench/requirements.txt
 	$(BIN)/python -m bench.gate --check
 
 clean: ## remove the environment; clusters and caches stay

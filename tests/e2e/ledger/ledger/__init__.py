@@ -1,1 +1,0 @@
-"""Another service than the sample: it has accounts, and entries in them."""
