@@ -64,7 +64,7 @@ def _sigkill(gate: Measurement) -> Iterator[str]:
 def _busy(gate: Measurement) -> Iterator[str]:
     yield from _at_most("maximum stall", gate.felt.maximum_stall_seconds, _BUDGET_AND_A_MOMENT_SECONDS)
     if gate.succeeded < 0.99 * gate.scenario.repeats:
-        yield f"{gate.succeeded} of {gate.scenario.repeats} runs succeeded"
+        yield f"only {gate.succeeded} of {gate.scenario.repeats} runs succeeded"
 
 
 def _failures(gate: Measurement, measurements: Sequence[Measurement]) -> Iterator[str]:
