@@ -186,11 +186,11 @@ _CLASSES: list[type[Exception]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    "kind",
-    sorted(_CLASSES, key=lambda each: f"{each.__module__}.{each.__name__}"),
-    ids=lambda each: f"{each.__module__.partition('.')[0]}-{each.__name__}",
-)
+def _name(kind: type[Exception]) -> str:
+    return f"{kind.__module__.partition('.')[0]}-{kind.__name__}"
+
+
+@pytest.mark.parametrize("kind", sorted(_CLASSES, key=_name), ids=_name)
 def test_every_error_of_the_drivers_is_mapped(kind: type[Exception]) -> None:
     """A server error becomes the gate's by its SQLSTATE, bare or wrapped by SQLAlchemy, and never a bug's status."""
     sqlstate: str = kind.sqlstate  # type: ignore[attr-defined]
