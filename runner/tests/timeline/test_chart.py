@@ -8,7 +8,6 @@ from sage_migrate.timeline.axis import Axis
 from sage_migrate.timeline.chart import draw_chart
 from sage_migrate.timeline.lanes import choose_lanes
 from sage_migrate.timeline.lock_modes import Effect, effect_of, spell_mode
-from sage_migrate.timeline.results import telling_locks
 from sage_migrate.timeline.words import count, enumerate_names, ordinal, spell_budget, spell_seconds
 from timeline.example import example, lock, revision, stall, statement
 
@@ -68,7 +67,8 @@ def test_what_a_stronger_lock_covers_is_no_news() -> None:
     before = lock("orders", 0.1, 1.1, "RowExclusiveLock")
     other = replace(lock("events_pkey", 0.2, 1), table="events")
     one = revision("a1", 0.1, 1.1, statement("…", 0.1, 1, before, strong, weaker, index, other))
-    assert telling_locks(one) == [before, strong, other]
+    assert one.telling_locks == (before, strong, other)
+    assert one.telling_locks_of(one.statements[0]) == [strong, other, before]
 
 
 def test_long_names_take_two_lines() -> None:
@@ -91,7 +91,7 @@ def test_statements_lead_to_their_rows() -> None:
     second = example().revisions[1]
     chart = draw_chart([second], identifier="x", title="x", first=1)
     assert chart is not None
-    assert '<a href="#s2-1">' in chart.svg
+    assert '<a href="#s2-1" ' in chart.svg
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,14 @@ def test_three_hundred_statements() -> None:
     )
 
 
+def test_a_statement_with_many_locks() -> None:
+    """A statement that locks a thousand partitions stays one row, and the page is made in a moment."""
+    held = [lock(f"p{number}", 0.1, 0.1 + number / 1000) for number in range(5000)]
+    page = render_html(timeline(revision("a1", 0.1, 5.2, statement("DROP TABLE p CASCADE", 0.1, 0.1, *held))))
+    assert "and 4,990 more" in page
+    assert page.count("<li>") < 20
+
+
 def test_more_relations_than_fit() -> None:
     """Forty lanes are enough: those that hold up most; the caption says how many more there are."""
     held = [statement(f"LOCK TABLE t{n}", 0.1, 0.1, lock(f"t{n}", 0.1, 0.1 + n / 100)) for n in range(50)]

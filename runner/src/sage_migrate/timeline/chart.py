@@ -12,7 +12,7 @@ from sage_migrate.timeline.axis import Axis, Gap, Interval
 from sage_migrate.timeline.lanes import Queue, choose_lanes, queues_of, stalls_of
 from sage_migrate.timeline.lock_modes import Effect, spell_mode, strength_of
 from sage_migrate.timeline.markup import Content, Markup, element
-from sage_migrate.timeline.results import FailedTry, HeldLock, RevisionTimeline, Stall, Statement, telling_locks
+from sage_migrate.timeline.results import FailedTry, HeldLock, RevisionTimeline, Stall, Statement
 from sage_migrate.timeline.summary import describe_stall
 from sage_migrate.timeline.words import count, spell_moment, spell_seconds
 
@@ -182,11 +182,13 @@ def _statement(each: Statement, axis: Axis, target: str, *, odd: bool) -> Markup
     )
     done = each.result == "done"
     label = _label(each.sql, left, width, class_="on-statement" if done else "on-failed")
-    return element("a", element("title", text), bar, label, Markup() if done else _cross(left + width), href=target)
+    return element(
+        "a", element("title", text), bar, label, Markup() if done else _cross(left + width), href=target, tabindex=-1
+    )
 
 
 def _lane_row(relation: str, revisions: Sequence[RevisionTimeline], axis: Axis) -> _Row:
-    locks = [lock for revision in revisions for lock in telling_locks(revision) if lock.relation == relation]
+    locks = [lock for revision in revisions for lock in revision.telling_locks if lock.relation == relation]
     locks.sort(key=lambda lock: (strength_of(lock.mode), lock.taken_seconds))
     marks = [
         *(_queue(each, axis) for each in queues_of(revisions) if each.relation == relation),
@@ -341,7 +343,7 @@ def _describe(revisions: Sequence[RevisionTimeline], lanes: Sequence[str]) -> st
     """Return the chart in words, for who cannot see it; the tables below hold every number."""
     statements = sum(len(each.statements) for each in revisions)
     parts = [f"{count(statements, 'statement')} of {count(len(revisions), 'revision')}."]
-    strong = [lock for each in revisions for lock in telling_locks(each) if lock.effect > Effect.ORDINARY]
+    strong = [lock for each in revisions for lock in each.telling_locks if lock.effect > Effect.ORDINARY]
     parts += [
         f"{spell_mode(lock.mode)} on {lock.relation} from {spell_moment(lock.taken_seconds)} for {spell_seconds(lock.held_seconds)}."
         for lock in strong[:20]

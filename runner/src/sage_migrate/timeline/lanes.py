@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sage_migrate.timeline.lock_modes import Effect, strength_of
-from sage_migrate.timeline.results import RevisionTimeline, Stall, telling_locks
+from sage_migrate.timeline.results import RevisionTimeline, Stall
 
 _MOST_LANES = 40
 _Weight = tuple[bool, int, float]
@@ -63,6 +63,6 @@ def _reasons(revisions: Sequence[RevisionTimeline]) -> Iterator[tuple[str, float
     for queue in queues_of(revisions):
         yield queue.relation, queue.started_seconds, (False, 0, 0.0)
     for revision in revisions:
-        for lock in telling_locks(revision):
+        for lock in revision.telling_locks:
             if lock.effect > Effect.ORDINARY:
                 yield lock.relation, lock.taken_seconds, (False, strength_of(lock.mode), lock.held_seconds)

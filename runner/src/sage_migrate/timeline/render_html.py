@@ -12,7 +12,6 @@ from sage_migrate.timeline.results import (
     HeldLock,
     RevisionTimeline,
     Timeline,
-    telling_locks,
 )
 from sage_migrate.timeline.summary import cause_of, describe_declaration, summarize
 from sage_migrate.timeline.words import NONE, TIMES, count, enumerate_names, spell_budget, spell_moment, spell_seconds
@@ -20,6 +19,7 @@ from sage_migrate.timeline.words import NONE, TIMES, count, enumerate_names, spe
 # A longer table shows what is telling, and the rest on demand.
 _SHOWN_STATEMENTS = 25
 _OPEN_REVISIONS = 3
+_MOST_LOCKS = 10
 _FINE = ("applied", "reverted")
 _NUMBER_AND_UNIT = re.compile(r"(\d) (ms|s|min|revisions?|sessions?)\b")
 
@@ -123,7 +123,7 @@ def _legend(timeline: Timeline) -> Markup:
         bar = element("rect", class_=class_, x=1, y=(18 - height) / 2, width=24, height=height, rx=1)
         return element("li", element("svg", bar, viewBox="0 0 26 18", aria_hidden="true"), text)
 
-    drawn = {lock.effect for revision in timeline.revisions for lock in telling_locks(revision)}
+    drawn = {lock.effect for revision in timeline.revisions for lock in revision.telling_locks}
     items = [
         item(effect.name.lower(), height, f"{modes}: {effect.meaning}")
         for effect, modes, height in (
@@ -279,7 +279,10 @@ def _statement(revision: RevisionTimeline, place: int, number: int, *, identifie
     each = revision.statements[number]
     result = "" if each.result == "done" else element("span", each.result.replace("_", " "), class_="badge bad")
     times = f" {TIMES} {each.executions:,}" if each.executions > 1 else ""
-    locks = telling_locks(revision, each.locks)
+    telling = revision.telling_locks_of(each)
+    locks = [_lock(lock) for lock in telling[:_MOST_LOCKS]]
+    if len(telling) > _MOST_LOCKS:
+        locks.append(element("li", f"and {len(telling) - _MOST_LOCKS:,} more", class_="quiet"))
     attempt = f" (try {each.attempt})" if each.result == "lock_not_obtained" or each.attempt > 1 else ""
     return element(
         "tr",
@@ -287,7 +290,7 @@ def _statement(revision: RevisionTimeline, place: int, number: int, *, identifie
         element("td", spell_moment(each.started_seconds), class_="number"),
         element("td", spell_seconds(each.duration_seconds), class_="number"),
         element("td", element("code", each.sql), times, attempt, " ", result),
-        element("td", element("ul", *(_lock(lock) for lock in locks)) if locks else NONE),
+        element("td", element("ul", *locks) if locks else NONE),
         id=statement_identifier(place, number) if identified else None,
     )
 

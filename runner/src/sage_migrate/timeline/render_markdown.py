@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sage_migrate.timeline.lock_modes import spell_mode
-from sage_migrate.timeline.results import RevisionTimeline, Statement, Timeline, telling_locks
+from sage_migrate.timeline.results import RevisionTimeline, Statement, Timeline
 from sage_migrate.timeline.summary import cause_of, describe_declaration, summarize
 from sage_migrate.timeline.words import NONE, TIMES, count, spell_budget, spell_moment, spell_seconds
 
@@ -12,6 +12,7 @@ _BACKTICKS = re.compile(r"`+")
 # Characters with which a name could become a heading, a link or an element.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
 _MOST_ROWS = 50
+_MOST_LOCKS = 10
 
 
 def render_markdown(timeline: Timeline) -> str:
@@ -100,10 +101,13 @@ def _revision(revision: RevisionTimeline) -> Iterator[str]:
 def _statement(revision: RevisionTimeline, each: Statement) -> Sequence[str]:
     times = f" {TIMES} {each.executions:,}" if each.executions > 1 else ""
     result = "" if each.result == "done" else f" **{each.result.replace('_', ' ')}**"
+    telling = revision.telling_locks_of(each)
     locks = [
         f"{spell_mode(lock.mode)} on {_code(lock.relation)}, {spell_seconds(lock.held_seconds)}"
-        for lock in telling_locks(revision, each.locks)
+        for lock in telling[:_MOST_LOCKS]
     ]
+    if len(telling) > _MOST_LOCKS:
+        locks.append(f"and {len(telling) - _MOST_LOCKS:,} more")
     return (
         spell_moment(each.started_seconds),
         spell_seconds(each.duration_seconds),

@@ -3,8 +3,10 @@
 Times are seconds since the start of the run; durations are seconds.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from sage_migrate.timeline.lock_modes import Effect, effect_of, strength_of
 
@@ -152,6 +154,39 @@ class RevisionTimeline:
         """Every lock, in the order of the statements that took them."""
         return tuple(lock for statement in self.statements for lock in statement.locks)
 
+    @cached_property
+    def telling_locks(self) -> tuple[HeldLock, ...]:
+        """The locks without those that another makes redundant.
+
+        A stronger lock on the same relation covers a lock, and one as strong on its table covers an index.
+        """
+        return tuple(_telling(self.locks))
+
+    def telling_locks_of(self, statement: Statement) -> list[HeldLock]:
+        """Return those of the statement's locks, the strongest first."""
+        kept = [lock for lock in statement.locks if lock in self._telling]
+        return sorted(kept, key=lambda lock: -strength_of(lock.mode))
+
+    @cached_property
+    def _telling(self) -> frozenset[HeldLock]:
+        return frozenset(self.telling_locks)
+
+
+def _telling(locks: Sequence[HeldLock]) -> Iterator[HeldLock]:
+    of_relation: dict[str | None, list[HeldLock]] = defaultdict(list)
+    for lock in locks:
+        of_relation[lock.relation].append(lock)
+    for lock in locks:
+        beside = [*of_relation[lock.relation], *(of_relation[lock.table] if lock.table else ())]
+        if not any(_covers(other, lock) for other in beside):
+            yield lock
+
+
+def _covers(other: HeldLock, lock: HeldLock) -> bool:
+    stronger = strength_of(other.mode) - strength_of(lock.mode)
+    enough = stronger > 0 or (stronger == 0 and other.relation == lock.table)
+    return enough and other.taken_seconds <= lock.taken_seconds and other.released_seconds >= lock.released_seconds
+
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
@@ -220,19 +255,3 @@ class Timeline:
         """The lock that blocks most, and of those the one that was held longest."""
         locks = [lock for revision in self.revisions for lock in revision.locks]
         return max(locks, key=lambda lock: (strength_of(lock.mode), lock.held_seconds), default=None)
-
-
-def telling_locks(revision: RevisionTimeline, locks: Iterable[HeldLock] | None = None) -> list[HeldLock]:
-    """Return those of ``locks`` (None: all of ``revision``) that a stronger one beside it does not make redundant.
-
-    A stronger lock on the same relation covers a lock, and one as strong on its table covers an index.
-    """
-    every = revision.locks
-    return [lock for lock in (every if locks is None else locks) if not any(_covers(other, lock) for other in every)]
-
-
-def _covers(other: HeldLock, lock: HeldLock) -> bool:
-    stronger = strength_of(other.mode) - strength_of(lock.mode)
-    if not (other.relation == lock.relation and stronger > 0) and not (other.relation == lock.table and stronger >= 0):
-        return False
-    return other.taken_seconds <= lock.taken_seconds and other.released_seconds >= lock.released_seconds
