@@ -53,12 +53,24 @@ def new_namespace(cluster: Cluster) -> Iterator[Callable[[Database], str]]:
             name = f"e2e-{uuid.uuid4().hex[:8]}"
             cluster.kubectl("create", "namespace", name)
             cleanup.callback(cluster.kubectl, "delete", "namespace", name, "--wait=false")
+            cleanup.callback(print_what_happened, cluster, name)
             cluster.kubectl("label", "namespace", name, f"{LABEL}=", "pod-security.kubernetes.io/enforce=restricted")
             url = f"--from-literal=DATABASE_URL={database.url}"
             cluster.kubectl("--namespace", name, "create", "secret", "generic", "database", url)
             return name
 
         yield make
+
+
+def print_what_happened(cluster: Cluster, namespace: str) -> None:
+    """Print events and logs, for the report of a test that failed: pytest leaves it out of the others."""
+    for words in (
+        ("get", "pods,jobs", "--output=wide"),
+        ("events", "--output=wide"),
+        ("logs", "--selector=!none", "--all-containers", "--prefix", "--tail=30"),
+    ):
+        done = cluster.run("kubectl", "--namespace", namespace, *words, check=False)
+        print(f"$ kubectl {' '.join(words)}\n{done.stdout}{done.stderr}")  # noqa: T201
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""Another service goes through the gate, with an image made in each of the ways that the guide shows."""
+"""Another service reuses the gate, in the two ways that the guide shows; the Dockerfiles are the guide's."""
 
+import json
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,45 +9,106 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import DOCS, REPOSITORY, fences
+from tests.e2e.cluster import Cluster
+from tests.e2e.database import Database
+from tests.e2e.images import BASE
 from tests.e2e.release import CHARTS, HERE, Release, succeeded
 
-FROM_THE_RUNNER, WITH_THE_PACKAGE = fences(DOCS / "guide.md", "dockerfile")
+REPOSITORY = CHARTS.parent
+FROM_THE_RUNNER, WITH_THE_PACKAGE = re.findall(
+    r"```dockerfile\n(.*?)```", (REPOSITORY / "docs" / "guide.md").read_text(encoding="utf-8"), re.DOTALL
+)
+(PYTHON_IMAGE,) = re.findall(
+    r"^ARG PYTHON_IMAGE=(\S+)$", (REPOSITORY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
+)
+RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
-def from_the_runner(context: Path) -> str:
-    """Return the Dockerfile of the guide's first way: the runner's image, and the migrations."""
-    shutil.rmtree(context / "ledger")
-    return FROM_THE_RUNNER
+def make_project(directory: Path, template: str) -> None:
+    """Make what `alembic init` makes, with one revision."""
+    command = (sys.executable, "-m", "alembic", "init", "--template", template, "migrations")
+    subprocess.run(command, cwd=directory, check=True, capture_output=True)
+    revision = directory / "migrations" / "versions" / "create_orders.py"
+    revision.write_bytes((HERE / "adoption" / "create_orders.py").read_bytes())
 
 
-def with_the_package(context: Path) -> str:
-    """Return that of the second way: the service's own image, whose env.py imports the service."""
-    wheel = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    subprocess.run([*wheel, "--wheel-dir", context, REPOSITORY / "runner"], check=True)
+@pytest.fixture(scope="module")
+def from_the_runner(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return an image FROM the runner's, with Alembic's own asynchronous env.py."""
+    context = tmp_path_factory.mktemp("from-the-runner")
+    make_project(context, "async")
+    (context / "Dockerfile").write_text(FROM_THE_RUNNER, encoding="utf-8")
+    cluster.build_image("orders:from-the-runner", context)
+    return "orders:from-the-runner"
+
+
+@pytest.fixture(scope="module")
+def with_the_package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a service's own image with the package in it, and an env.py that imports its models and uses psycopg."""
+    context = tmp_path_factory.mktemp("with-the-package")
+    make_project(context, "generic")
+    (context / "orders.py").write_bytes((HERE / "adoption" / "orders.py").read_bytes())
     env = context / "migrations" / "env.py"
-    text = env.read_text(encoding="utf-8").replace("target_metadata=None", "target_metadata=Base.metadata")
-    env.write_text(
-        text.replace("import asyncio\n", "import asyncio\n\nfrom ledger.models import Base\n"), encoding="utf-8"
-    )
-    # The Python that this repository's own images are made of.
-    dockerfile = (REPOSITORY / "Dockerfile").read_text(encoding="utf-8")
-    (python,) = re.findall(r"^ARG PYTHON_IMAGE=(.+)$", dockerfile, re.MULTILINE)
-    own, count = re.subn(r"^FROM python:3\.13-slim$", f"FROM {python}", WITH_THE_PACKAGE, flags=re.MULTILINE)
-    assert count == 1
-    return own
+    models = "from orders import Base\n\ntarget_metadata = Base.metadata"
+    env.write_text(env.read_text(encoding="utf-8").replace("target_metadata = None", models), encoding="utf-8")
+    pins = (REPOSITORY / "requirements-dev.txt").read_text(encoding="utf-8")
+    wanted = re.findall(r"^(?:alembic|sqlalchemy|psycopg|psycopg-binary)==\S+", pins, re.MULTILINE)
+    (context / "requirements.txt").write_text("\n".join(wanted), encoding="utf-8")
+    wheel = ("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", context, REPOSITORY / "runner")
+    subprocess.run([sys.executable, "-m", "pip", *wheel], check=True, capture_output=True)
+    # The guide's base image may not be to be had here: this is the project's own, with pip on the PATH as well.
+    python = "ARG PYTHON_IMAGE\nFROM ${PYTHON_IMAGE} AS python\nRUN python3 -m venv /opt/venv\nENV PATH=/opt/venv/bin:$PATH\n"
+    dockerfile = python + WITH_THE_PACKAGE.replace("FROM python:3.13-slim\n", "FROM python\n")
+    (context / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+    cluster.build_image("orders:with-the-package", context, "--build-arg", f"PYTHON_IMAGE={PYTHON_IMAGE}")
+    return "orders:with-the-package"
 
 
-@pytest.mark.parametrize("way", [from_the_runner, with_the_package])
-def test_another_service_is_migrated(way: Callable[[Path], str], release: Release, tmp_path: Path) -> None:
-    """The image of the guide is all that the chart needs: it runs read-only, without rights, under any user."""
-    context = tmp_path / "ledger"
-    shutil.copytree(HERE / "ledger", context, ignore=shutil.ignore_patterns("__pycache__"))
-    (context / "Dockerfile").write_text(way(context), encoding="utf-8")
-    tag = way.__name__.replace("_", "-")
-    release.cluster.build_image(f"ledger:{tag}", context)
-    image = f"image.repository=ledger,image.tag={tag},image.pullPolicy=Never"
-    values = f"{image},database.existingSecret=database,deadline=30"
-    succeeded(release.start("install", "ledger", CHARTS / "migration-gate", "--set", values).wait())
-    assert release.database.versions() == ["1ed6e0000002"]
-    assert release.database.has_table("entries")
+def test_image_from_the_runner_migrates_as_a_plain_job(
+    cluster: Cluster, from_the_runner: str, database: Database, new_namespace: Callable[[Database], str]
+) -> None:
+    """Without a chart and without a command of its own: entrypoint, user and directory are the image's."""
+    namespace = new_namespace(database)
+    container = {
+        "name": "migrate",
+        "image": from_the_runner,
+        "imagePullPolicy": "Never",
+        "envFrom": [{"secretRef": {"name": "database"}}],
+        "securityContext": RESTRICTED,
+    }
+    pod = {
+        "restartPolicy": "Never",
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+    }
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "migrate"},
+        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
+    }
+    cluster.kubectl("--namespace", namespace, "apply", "--filename=-", stdin=json.dumps(job))
+    finished = "--for=jsonpath={.status.conditions[*].type}"
+    cluster.kubectl("--namespace", namespace, "wait", "job/migrate", finished, "--timeout=60s")
+    log = cluster.kubectl("--namespace", namespace, "logs", "job/migrate")
+    assert json.loads(log.splitlines()[-1])["exit_status"] == 0, log
+    assert (database.versions(), database.has_table("orders")) == (["0de500000001"], True)
+
+
+def test_service_with_the_package_migrates_in_the_hook(release: Release, with_the_package: str) -> None:
+    """The hook alone, as the chart migration-gate, with an image that is somebody else's."""
+    repository, _, tag = with_the_package.rpartition(":")
+    image = f"image.repository={repository},image.tag={tag},image.pullPolicy=Never"
+    settings = ("--set", f"{image},database.existingSecret=database")
+    succeeded(release.start("install", "orders", CHARTS / "migration-gate", *settings).wait())
+    assert release.database.versions() == ["0de500000001"]
+    assert release.database.has_table("orders")
+
+
+def test_guide_names_the_runner_that_was_built() -> None:
+    """What the guide's reader copies is what the other tests ran."""
+    assert f"FROM sage-migrate:{BASE}\n" in FROM_THE_RUNNER
