@@ -145,6 +145,7 @@ class MigrationRun:
         if self._connection is None:
             raise _never_ran()
         with self._refusals():
+            self.project.read_history()
             position = check_position(self.project, self.gate.settings, heads, context, self.destination, self._known)
             steps = [] if position.ahead else self._pending_steps(heads)
             self._begin_plan(position, steps)

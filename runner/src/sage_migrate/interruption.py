@@ -54,6 +54,8 @@ def watch_signals(interruption: Interruption) -> None:
     do too, but every process that env.py starts would inherit the mask, and nobody could stop it.
     https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd
     """
+    if threading.current_thread() is not threading.main_thread():
+        return  # run inside a program, whose signals they are: only its main thread may set handlers
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

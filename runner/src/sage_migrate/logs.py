@@ -7,22 +7,42 @@ from typing import Any, TextIO
 
 import structlog
 
-log: Any = structlog.get_logger("sage_migrate")
+
+class _Events:
+    """Our events, whatever env.py does to structlog's own configuration: many import an application that sets its own."""
+
+    def __init__(self) -> None:
+        self._logger = structlog.get_logger("sage_migrate")
+        self.renderer: Any = None
+
+    def configure(self, renderer: Any, stream: TextIO) -> None:
+        """Render every event by ``renderer``, as a line of ``stream``."""
+        self.renderer = renderer
+        self._logger = structlog.wrap_logger(
+            structlog.PrintLogger(stream),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                _put_event_first,
+                renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+            context_class=dict,
+            cache_logger_on_first_use=False,
+        )
+
+    def __getattr__(self, level: str) -> Any:
+        """Return the logger's method for ``level``."""
+        return getattr(self._logger, level)
+
+
+log: Any = _Events()
 
 
 def configure_logs(log_format: str | None, *, stream: TextIO | None = None) -> None:
     """Send events to ``stream`` (stdout) as ``json`` or for the ``console``; None decides by whether it is a terminal."""
     as_json = log_format == "json" or (log_format is None and not sys.stdout.isatty())
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _put_event_first,
-            _renderer(as_json=as_json),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(file=stream or sys.stdout),
-        cache_logger_on_first_use=False,
-    )
+    log.configure(_renderer(as_json=as_json), stream or sys.stdout)
 
 
 def adopt_standard_logging() -> None:
@@ -30,7 +50,7 @@ def adopt_standard_logging() -> None:
 
     env.py usually calls ``logging.config.fileConfig``; which loggers speak, and how loud, stays its choice.
     """
-    renderer = structlog.get_config()["processors"][-1]
+    renderer = log.renderer
     if not isinstance(renderer, structlog.processors.JSONRenderer):
         return
     formatter = _JSONFormatter(renderer)

@@ -32,6 +32,16 @@ class Project:
         self.config = config
         self.script = script
         self.scripts: dict[str, Script] = {}
+        self._locations: list[str] | None = None
+
+    def read_history(self) -> None:
+        """Let Alembic read the history through our checks; again where env.py has chosen other version_locations."""
+        locations = list(self.script.version_locations or ())
+        if locations != self._locations:
+            self._locations = locations
+            vars(self.script).pop("_version_locations", None)  # what Alembic made of the ones before
+            self.script.revision_map = RevisionMap(lambda: _checked(self))
+            self.script.get_heads()  # loads it
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -106,9 +116,8 @@ def load_project(settings: Settings) -> Project:
             msg, remedy="Check that the image holds the migrations (COPY) and that the working directory is right."
         )
     project = Project(config, script)
-    script.revision_map = RevisionMap(lambda: _checked(project))
     try:
-        project.heads  # noqa: B018  loads the history
+        project.read_history()
     except GateError:
         raise
     except Exception as error:  # a revision file can raise anything when it is imported
