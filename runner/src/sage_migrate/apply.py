@@ -360,6 +360,8 @@ class MigrationRun:
                 connected=connection is not None,
                 script_directory=Path(self.project.script.dir).resolve(),
                 show_literals=settings.show_literals,
+                idle_seconds=connection.idle_seconds if connection else 0.0,
+                idle_timeout=settings.idle_timeout,
             ),
         )
         stopped = self.gate.interruption.error

@@ -32,6 +32,7 @@ QUERY_CANCELED = "57014"
 _TERMINATED = frozenset({"57P01", "57P02", "57P05"})
 _CONNECTING = frozenset({"08", "28", "3D", "53", "57"})
 _READ_ONLY = "25006"
+_IDLED = "25P03"
 _ADVICE = {
     "42501": "Give the migration a role that owns the objects (--role, or a secret of its own: Helm migration.database).",
     "42P07": "The object exists already: somebody made it by hand, or an earlier run committed a part of this revision. Compare the "
@@ -52,6 +53,9 @@ class Circumstances:
     connected: bool
     script_directory: Path
     show_literals: bool
+    idle_seconds: float = 0.0
+    """How long the transaction had been idle when the statement, or COMMIT, was sent."""
+    idle_timeout: float = float("inf")
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
@@ -89,6 +93,9 @@ def explain(error: BaseException, at: Circumstances) -> GateError:
     sqlstate = sqlstate_of(error)
     if not at.connected and (connecting := _connection_error(error)) is not None:
         return unreachable(connecting) if can_heal(connecting) else refusal(connecting)
+    gone = _is_disconnect(error) if sqlstate is None else sqlstate.startswith(("08", _IDLED))
+    if gone and at.idle_seconds >= at.idle_timeout:
+        return _idled(at)
     if sqlstate is not None:
         return _by_sqlstate(sqlstate, error, at)
     if _is_disconnect(error):
@@ -162,6 +169,16 @@ def _by_sqlstate(  # noqa: PLR0911  a table of codes
         f"{where} failed: {message} (SQLSTATE {sqlstate}) in: {statement}.",
         remedy=_ADVICE.get(sqlstate, "Correct the revision, try it on a copy of the database, and release again."),
         facts=facts,
+    )
+
+
+def _idled(at: Circumstances) -> MigrationFailedError:
+    where = f"Revision {at.revision}" if at.revision else "env.py"
+    return MigrationFailedError(
+        f"{where} sent nothing for {format_duration(round(at.idle_seconds, 1))} while its transaction was open; after "
+        f"{format_duration(at.idle_timeout)} the server ended its session (SQLSTATE {_IDLED}).",
+        remedy="Compute before the first statement or in another revision, or lengthen --idle-timeout.",
+        facts={"sqlstate": _IDLED, "revision": at.revision},
     )
 
 

@@ -4,6 +4,7 @@ Listeners go on this connection and on no engine, so a second engine of a model 
 """
 
 import re
+import time
 from typing import Any
 
 from sqlalchemy import event
@@ -42,6 +43,9 @@ class MigrationConnection:
         self._stamped = False
         self._own_timeouts = False
         self._is_patient = False
+        self._idle_since = time.monotonic()
+        self.idle_seconds = 0.0
+        """How long nothing had been sent before the last statement, or COMMIT."""
         self.statement_timeout = gate.settings.statement_timeout
         """Seconds that the statement at work may run, as far as the run knows."""
         self.partly_committed = False
@@ -70,6 +74,7 @@ class MigrationConnection:
             self._set_limits()
         self._work, self._stamped, self.partly_committed, self.left_unfinished = 0, False, False, False
         self.backend.committing = False
+        self._idle_since = time.monotonic()
 
     def mark_stamped(self) -> None:
         """Note that the version row is written: the next commit makes the revision durable."""
@@ -147,6 +152,7 @@ class MigrationConnection:
         self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
     ) -> tuple[str, Any]:
         self._gate.interruption.check()
+        self.idle_seconds = time.monotonic() - self._idle_since
         if self._is_patient and self._is_autocommit():
             self._set_limits()  # the statement before failed, and the revision went on
         self._is_patient = self.left_unfinished = False
@@ -164,6 +170,7 @@ class MigrationConnection:
 
     def _after_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self.backend.running = self.left_unfinished = False
+        self._idle_since = time.monotonic()
         if not _LEAVES_NOTHING.match(statement):
             self._work += 1
             self.partly_committed = self.partly_committed or self._is_autocommit()
@@ -194,6 +201,7 @@ class MigrationConnection:
 
     def _before_commit(self, _connection: Connection) -> None:
         self._gate.interruption.check()
+        self.idle_seconds = time.monotonic() - self._idle_since
         self.backend.running, self.backend.committing = False, self._stamped
         self._gate.recorder.commit_sent(self._gate)
         if self._work and not self._stamped:
