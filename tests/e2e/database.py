@@ -27,14 +27,20 @@ class Database:
         host, port = DATABASE_FOR_PODS
         return f"postgresql://{self.name}:{PASSWORD}@{host}:{port}/{self.name}"
 
-    @contextmanager
-    def connect(self) -> Iterator[psycopg.Connection]:
-        """Connect as the superuser."""
+    def connect(
+        self, *, user: str = "postgres", password: str = "postgres", application_name: str = "tests"
+    ) -> psycopg.Connection:
+        """Connect, as the superuser by default."""
         host, port = self.server
-        with psycopg.connect(
-            host=host, port=port, user="postgres", password="postgres", dbname=self.name, autocommit=True
-        ) as connection:
-            yield connection
+        return psycopg.connect(
+            host=host,
+            port=port,
+            user=user,
+            password=password,
+            dbname=self.name,
+            application_name=application_name,
+            autocommit=True,
+        )
 
     def read(self, statement: str) -> list[Any]:
         """Run a statement; return the first column of its rows."""
@@ -58,7 +64,8 @@ class Database:
     @contextmanager
     def long_reader(self, table: str) -> Iterator[None]:
         """Keep a transaction open that has read ``table``, as a report or a backup does."""
-        with self.connect() as reader, reader.transaction():
+        reader = self.connect(user=self.name, password=PASSWORD, application_name="nightly-report")
+        with reader, reader.transaction():
             reader.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
             yield
 

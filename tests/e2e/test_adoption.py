@@ -9,16 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import DOCS, REPOSITORY, fences
 from tests.e2e.cluster import Cluster
 from tests.e2e.database import Database
 from tests.e2e.images import BASE
 from tests.e2e.release import CHARTS, HERE, Release, succeeded
 
-REPOSITORY = CHARTS.parent
-FROM_THE_RUNNER, WITH_THE_PACKAGE = re.findall(
-    r"```dockerfile\n(.*?)```", (REPOSITORY / "docs" / "guide.md").read_text(encoding="utf-8"), re.DOTALL
-)
-(PYTHON_IMAGE,) = re.findall(
+FROM_THE_RUNNER, WITH_THE_PACKAGE = fences(DOCS / "guide.md", "dockerfile")
+# The base of the project's own images, which is to be had wherever these tests run.
+(PYTHON,) = re.findall(
     r"^ARG PYTHON_IMAGE=(\S+)$", (REPOSITORY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
 )
 RESTRICTED = {
@@ -60,11 +59,9 @@ def with_the_package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory)
     (context / "requirements.txt").write_text("\n".join(wanted), encoding="utf-8")
     wheel = ("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", context, REPOSITORY / "runner")
     subprocess.run([sys.executable, "-m", "pip", *wheel], check=True, capture_output=True)
-    # The guide's base image may not be to be had here: this is the project's own, with pip on the PATH as well.
-    python = "ARG PYTHON_IMAGE\nFROM ${PYTHON_IMAGE} AS python\nRUN python3 -m venv /opt/venv\nENV PATH=/opt/venv/bin:$PATH\n"
-    dockerfile = python + WITH_THE_PACKAGE.replace("FROM python:3.13-slim\n", "FROM python\n")
+    dockerfile = WITH_THE_PACKAGE.replace("FROM python:3.13-slim\n", f"FROM {PYTHON}\n")
     (context / "Dockerfile").write_text(dockerfile, encoding="utf-8")
-    cluster.build_image("orders:with-the-package", context, "--build-arg", f"PYTHON_IMAGE={PYTHON_IMAGE}")
+    cluster.build_image("orders:with-the-package", context)
     return "orders:with-the-package"
 
 

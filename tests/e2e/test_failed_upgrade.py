@@ -29,6 +29,8 @@ class Failure:
     """Revisions that were applied before, and stay."""
     mended: str
     """The image of the release that works."""
+    culprit: str = ""
+    """Who was in the way, as another event names it."""
 
 
 FAILURES = {
@@ -51,6 +53,7 @@ FAILURES = {
         reasons=("did not get its lock on conversations in 1 try", "ALTER TABLE conversations ADD COLUMN summary"),
         applied=(),
         mended="summary",
+        culprit="nightly-report",
     ),
     "statement-timeout": Failure(
         tag="slow",
@@ -95,6 +98,7 @@ def check_account(release: Release, run: HelmRun, failure: Failure, *, applied: 
     assert (failed["revision"], tuple(failed["applied"])) == (failure.revision, applied)
     for part in (failure.revision, failure.sqlstate, *failure.reasons, *applied):
         assert part in failed["message"]
+    assert failure.culprit in run.output
     assert "private words" not in run.output, "literals may be somebody's data"
     (job,) = release.get("job", MIGRATION)
     (condition,) = [each for each in job["status"]["conditions"] if each["type"] == "Failed"]
