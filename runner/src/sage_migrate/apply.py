@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import alembic.command
-import alembic.context  # noqa: F401  registers the module proxy that GateEnvironment shares
+import alembic.context  # registers the module proxy that GateEnvironment shares
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy.engine import Connection
@@ -25,9 +25,10 @@ from sage_migrate.errors import (
     EndedShortError,
     GateError,
     StallBudgetExceededError,
+    WrongDatabaseError,
 )
 from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, RETRYABLE, Circumstances, explain, sqlstate_of
-from sage_migrate.gate import Gate, MigrationBackend
+from sage_migrate.gate import Gate, LockedDatabase, MigrationBackend
 from sage_migrate.lineage import Known
 from sage_migrate.logs import adopt_standard_logging, log
 from sage_migrate.migration_connection import MigrationConnection
@@ -93,6 +94,8 @@ class MigrationRun:
         self._open_gate = open_gate
         self._connection: MigrationConnection | None = None
         self._position: Position | None = None
+        self.positions: dict[tuple[LockedDatabase, str], Position] = {}
+        """Where each version table of each database is to be found when the run has ended."""
         self._plan: tuple[str, ...] = ()
         self._tries = 0
         self._revision_started = 0.0
@@ -136,9 +139,10 @@ class MigrationRun:
         with self._refusals():
             if not self.gate.is_open:
                 self._open_gate(connection)
-            self._connection = MigrationConnection(self.gate, connection)
+            before, self._connection = self._connection, self._enter_database(connection)
             self.gate.check_may_cancel(self._connection.backend)
-        self.gate.watch_backend(self._connection.backend)
+        beside = before is not None and before.goes_on_beside(connection) and self.gate.backend is before.backend
+        self.gate.watch_backend(self._connection.backend, beside=beside)
 
     def steps(self, heads: tuple[str, ...], context: MigrationContext) -> Iterator[RevisionStep]:
         """Yield the pending steps: what comes after a ``yield`` runs when that revision's transaction has ended."""
@@ -161,7 +165,7 @@ class MigrationRun:
         """Note, inside the revision's transaction, that its version row is written."""
         assert self._connection is not None
         assert self._position is not None
-        self._position = self._position.moved_to(heads)
+        self._move_to(self._position.moved_to(heads))
         if self._position.lineage_is_stale:
             self._record_lineage(ctx)
         self._connection.mark_stamped()
@@ -186,14 +190,34 @@ class MigrationRun:
 
     # One revision
 
+    def _enter_database(self, connection: Connection) -> MigrationConnection:
+        """Take ``connection`` in its database: only the first must reach the one that the lock was taken in.
+
+        Where env.py migrates several, each further one is locked and watched like the first.
+        """
+        for database in self.gate.databases:
+            self.gate.turn_to(database)
+            try:
+                return MigrationConnection(self.gate, connection)
+            except WrongDatabaseError:
+                if self._connection is None:
+                    raise
+        self._open_gate(connection)
+        return MigrationConnection(self.gate, connection)
+
+    def _move_to(self, position: Position) -> None:
+        assert self.gate.database is not None
+        self._position = position
+        self.positions[self.gate.database, position.table] = position
+
     def _pending_steps(self, heads: tuple[str, ...]) -> list[RevisionStep]:
         # The call that alembic.command makes: there is no public one that yields steps.
         plan = self.project.script._downgrade_revs if self.report.is_downgrade else self.project.script._upgrade_revs  # noqa: SLF001
         return list(plan(self.destination, heads))  # type: ignore[arg-type]
 
     def _begin_plan(self, position: Position, steps: list[RevisionStep]) -> None:
-        first_time = self._position is None
-        self._position = position
+        first_time = not self.positions
+        self._move_to(position)
         pending = tuple(step.revision.revision for step in steps)
         self._plan = (*(each.revision for each in self.report.applied), *pending)
         if first_time:
@@ -275,7 +299,7 @@ class MigrationRun:
             log.warning(
                 "lineage_not_recorded", remedy=f"ALTER TABLE {self._position.table} OWNER TO the migrating role"
             )
-        self._position = self._position.recorded(lineage)
+        self._move_to(self._position.recorded(lineage))
 
     def _known(self) -> dict[str, Known]:
         now = datetime.now(UTC).isoformat(timespec="seconds")

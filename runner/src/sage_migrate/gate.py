@@ -50,6 +50,17 @@ class MigrationBackend:
         self.progress, self.estimated_seconds = None, None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LockedDatabase:
+    """A database that env.py migrates, and the gate's sessions in it. Most env.py files know one."""
+
+    connect: Connect
+    lock: Session
+    watch: Session
+    lock_pid: int
+    lock_token: int
+
+
 class Gate:
     """Own the lock's session and the watching one, and stop the migration when the run is interrupted."""
 
@@ -64,6 +75,8 @@ class Gate:
         self.backend: MigrationBackend | None = None
         self.lock_pid = 0
         self.lock_token = 0
+        self.databases: list[LockedDatabase] = []
+        self.database: LockedDatabase | None = None
         self._lock: Session | None = None
         self._sessions: list[Session] = []
         self._deadline = time.monotonic() + settings.deadline
@@ -102,11 +115,16 @@ class Gate:
         self._sessions.append(session)
         return session
 
-    def open(self, connect: Connect, lock: Session, watch: Session, *, lock_pid: int, lock_token: int) -> None:
-        """Note the sessions, now that the lock is held."""
-        self.connect = connect
-        self._lock, self.watch = lock, watch
-        self.lock_pid, self.lock_token = lock_pid, lock_token
+    def open(self, database: LockedDatabase) -> None:
+        """Note the sessions in one more database, now that its lock is held, and turn to it."""
+        self.databases.append(database)
+        self.turn_to(database)
+
+    def turn_to(self, database: LockedDatabase) -> None:
+        """Work in ``database`` from now on."""
+        self.database = database
+        self.connect, self._lock, self.watch = database.connect, database.lock, database.watch
+        self.lock_pid, self.lock_token = database.lock_pid, database.lock_token
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` on the control loop, unless the run is interrupted.
@@ -141,9 +159,9 @@ class Gate:
             ConnectionLostError: nothing more may be applied by this run.
         """
         self.interruption.check()
-        assert self._lock is not None
         try:
-            self.call(self._lock.fetch("SELECT 1"))
+            for database in self.databases:
+                self.call(database.lock.fetch("SELECT 1"))
         except ConnectionLostError as error:
             msg = "The session that holds the runner's lock broke, so another runner may be at work."
             raise ConnectionLostError(msg, remedy="Run it again: it goes on where the version table stands.") from error
@@ -182,14 +200,17 @@ class Gate:
                 remedy=f"Let both connect as the same role, or: GRANT {quote_identifier(theirs)} TO {quote_identifier(ours)}.",
             )
 
-    def watch_backend(self, backend: MigrationBackend) -> None:
-        """Guard ``backend`` until `release_backend`."""
+    def watch_backend(self, backend: MigrationBackend, *, beside: bool = False) -> None:
+        """Guard ``backend`` until `release_backend`; ``beside`` the ones before, whose transactions are still open."""
         assert self.watch is not None
-        self.release_backend()
+        if beside:
+            self.guard = StallGuard(self)  # of another server's sessions
+        else:
+            self.release_backend()
         self.backend = backend
         guarding = self.start(self.guard.watch(self.watch, backend))
         guarding.add_done_callback(self._stop_unguarded)
-        self._watching = [guarding, self.start(watch_progress(self, self.watch, backend))]
+        self._watching += [guarding, self.start(watch_progress(self, self.watch, backend))]
 
     def release_backend(self) -> None:
         """Let go of the migration's backend: its connection is env.py's to close, and its pid may be reused."""

@@ -68,6 +68,10 @@ class MigrationConnection:
         event.listen(connection, "commit", self._before_commit)
         event.listen(connection, "rollback", self._on_rollback)
 
+    def goes_on_beside(self, connection: Connection) -> bool:
+        """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""
+        return self.is_external and self._connection is not connection and bool(self._connection.in_transaction())
+
     def begin_revision(self) -> None:
         """Forget the revision before; set the limits again where it had set its own."""
         if self._own_timeouts:

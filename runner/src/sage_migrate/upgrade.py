@@ -7,7 +7,7 @@ from sage_migrate.advisory_lock import acquire_lock
 from sage_migrate.apply import MigrationRun
 from sage_migrate.concurrent_ddl import report_invalid_indexes
 from sage_migrate.errors import EndedShortError, RunnerLockTimeoutError
-from sage_migrate.gate import Gate
+from sage_migrate.gate import Gate, LockedDatabase
 from sage_migrate.interruption import Interruption
 from sage_migrate.lineage import Proof
 from sage_migrate.logs import log
@@ -37,8 +37,11 @@ def upgrade(
             open_gate(gate, connect_by_url(settings))
         run = MigrationRun(gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection)))
         position = run.apply()
-        verify(gate, position, report, project)
-        leave_proof(gate, position, project, fingerprint)
+        for (database, _), each in run.positions.items():
+            gate.turn_to(database)
+            verify(gate, each, report, project)
+        if len(run.positions) == 1:
+            leave_proof(gate, position, project, fingerprint)
     done = "reverted" if report.is_downgrade else "applied"
     report.outcome = done if report.applied else "database ahead" if position.ahead else "nothing to do"
 
@@ -61,7 +64,7 @@ def open_gate(gate: Gate, connect: Connect) -> None:
     )
     pid, token = gate.call(acquire_lock(lock, if_locked=gate.settings.if_locked))
     gate.expect_deadline_error(None)
-    gate.open(connect, lock, watch, lock_pid=pid, lock_token=token)
+    gate.open(LockedDatabase(connect=connect, lock=lock, watch=watch, lock_pid=pid, lock_token=token))
 
 
 def connect_like(connection: object) -> Connect:
