@@ -6,8 +6,8 @@ PYTHON = python3
 VENV = .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
-# More arguments for pytest: make test PYTEST='-k stall -x'
-PYTEST =
+# Arguments for pytest: make test PYTEST='-k stall -x'. The tests mostly wait, so two run beside each other on any machine.
+PYTEST = -n 2
 
 help:
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1	/p' Makefile | expand -t 15
@@ -41,14 +41,13 @@ compatibility: ## the runner beside SQLAlchemy 2.0 and 1.4, on PostgreSQL 14 (np
 	ci/compatibility.sh $(PYTHON)
 
 e2e: $(VENV)/made ## releases on a real cluster (Docker; or Linux, root and Go)
-	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST) tests/e2e
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest tests/e2e
 	ci/ct.sh install
 
 kind: ## a failed release to look at, on kind (Docker; or Linux, root and Go)
 	ci/kind.sh
 
 bench: $(VENV)/made ## side by side with bare Alembic and other tools; writes docs/bench (Go)
-	$(PIP) install --require-hashes --requirement bench/requirements.txt
 	$(BIN)/python -m bench.gate --check
 
 clean: ## remove the environment; clusters and caches stay
