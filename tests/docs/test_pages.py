@@ -110,6 +110,16 @@ def test_failed_release_is_a_real_one() -> None:
         recorded = recorded[recorded.index(text) + len(text) :]
 
 
+def test_readme_says_what_is_built() -> None:
+    """No command is called missing that is there, and none built that is not."""
+    readme = " ".join(README.read_text().split())
+    (built,) = re.findall(r"Built: ([^.]*)\.", readme)
+    (missing,) = re.findall(r"Not built yet: ([^.]*)\.", readme)
+    there = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "settings.md").read_text(), re.MULTILINE)) - {"DATABASE_URL"}
+    assert set(re.findall(r"`(\w+)`", missing)).isdisjoint(there)
+    assert set(re.findall(r"`(\w+)`", built)) <= there
+
+
 def test_readme_is_short() -> None:
     """Two screens."""
     assert len(README.read_text().splitlines()) <= README_LINES
