@@ -14,7 +14,7 @@ from sage_migrate.scratch_server import scratch_server
 from bench.bounds import missed_bounds
 from bench.circumstances import describe_circumstances
 from bench.contenders import Contender, contenders
-from bench.measurement import Measurement, measure, seed
+from bench.measurement import Measurement, measure, measure_at_rest, seed
 from bench.scenarios import SEED, Scenario, scenarios
 from bench.table import describe, render
 
@@ -41,10 +41,11 @@ def main() -> int:
     with scratch_server(arguments.bin_directory) as server:
         circumstances = describe_circumstances(server)
         seed(server, SEED)
+        at_rest = measure_at_rest(server)
         for scenario, contender in chosen:
             measurements.append(measure(server, scenario, contender))
             print(describe(measurements[-1]), flush=True)
-    results = render(measurements, circumstances)
+    results = render(measurements, at_rest, circumstances)
     print(f"\n{results}")
     missed = missed_bounds(measurements)
     print("\n".join(missed) or "The gate kept every bound.")

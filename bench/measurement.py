@@ -28,6 +28,7 @@ from bench.scenarios import Scenario
 TEMPLATE = "seeded"
 # Whether the others succeed is not in question: what they do to the application shows in fewer runs.
 _REPEATS_OF_OTHERS = 20
+_AT_REST_SECONDS = 10
 _KILL_AFTER_LOCK_SECONDS = 0.5
 _LOCKED = (
     "SELECT count(*) > 0 FROM pg_locks WHERE relation = 'conversations'::regclass"
@@ -84,6 +85,13 @@ def seed(server: ScratchServer, script: str) -> None:
     """Make the database that each measurement starts with a copy of."""
     execute(server.url(), f"CREATE DATABASE {TEMPLATE}")
     execute(server.url(TEMPLATE), script)
+
+
+def measure_at_rest(server: ScratchServer) -> Summary:
+    """Return what the application feels without any migration: what the machine itself adds to each figure."""
+    with LiveLoad(server.url(TEMPLATE)) as load:
+        time.sleep(_AT_REST_SECONDS)
+    return summarize(load.felt)
 
 
 def measure(server: ScratchServer, scenario: Scenario, contender: Contender) -> Measurement:

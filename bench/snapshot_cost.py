@@ -29,6 +29,7 @@ WAITERS = 200
 IN_TRANSACTION = 400
 _LOCKS_EACH = 10
 _AT_ONCE = 20
+_ASK_SECONDS = 0.1
 _SNAPSHOTS = 100
 _START_SECONDS = 5
 _SECONDS = 20
@@ -86,6 +87,10 @@ async def _crowd(url: str) -> AsyncIterator[tuple[Connection, list[Connection]]]
     holder, *crowd = await asyncio.gather(*(connect() for _ in range(CONNECTIONS)))
     await holder.execute("BEGIN; LOCK TABLE crowded IN ACCESS EXCLUSIVE MODE")
     waiters = [asyncio.create_task(each.execute("SELECT FROM crowded")) for each in crowd[:WAITERS]]
+    waiting = 0
+    while waiting < WAITERS:
+        await asyncio.sleep(_ASK_SECONDS)
+        _, waiting = await _count_locks(free)
     try:
         yield free, crowd[WAITERS:]
     finally:
