@@ -63,6 +63,9 @@ def test_several_hosts_and_a_socket() -> None:
     several = parse_database_url("postgresql://u@a:1,b:2/app?target_session_attrs=read-write")
     assert several.asyncpg_arguments()["dsn"] == "postgresql://a:1,b:2?"
     assert several.asyncpg_arguments()["target_session_attrs"] == "read-write"
+    for_sqlalchemy = several.with_driver("psycopg2")
+    assert for_sqlalchemy == "postgresql+psycopg2://u@/app?target_session_attrs=read-write&host=a%3A1&host=b%3A2"
+    assert parse_database_url(for_sqlalchemy).hosts == "a:1,b:2"
     socket = parse_database_url("postgresql://u@/app?host=/run/postgresql")
     assert socket.asyncpg_arguments()["dsn"] == "postgresql://?host=%2Frun%2Fpostgresql"
     ipv6 = parse_database_url("postgresql://u@[::1]:5433/app")

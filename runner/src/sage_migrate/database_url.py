@@ -41,17 +41,22 @@ class DatabaseURL:
         asyncpg's dialect calls it ``ssl``, the libpq drivers ``sslmode``
         (https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#asyncpg).
         """
-        query = dict(self.query)
+        query: dict[str, str | list[str]] = dict(self.query)
+        hosts = self.hosts
+        if (
+            "," in hosts
+        ):  # https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#specifying-multiple-fallback-hosts
+            query["host"], hosts = hosts.split(","), ""
         if driver == "asyncpg" and "sslmode" in query:
             query["ssl"] = query.pop("sslmode")
         elif driver not in ("asyncpg", None) and "ssl" in query:
-            query["sslmode"] = _libpq_sslmode(query.pop("ssl"))
+            query["sslmode"] = _libpq_sslmode(str(query.pop("ssl")))
         user = "" if self.user is None else quote(self.user, safe="")
         secret = "" if self.password is None else f":{quote(self.password, safe='')}"
         at = "@" if user or secret else ""
         name = f"/{quote(self.database, safe='')}" if self.database else ""
-        options = f"?{urlencode(query)}" if query else ""
-        return f"postgresql{f'+{driver}' if driver else ''}://{user}{secret}{at}{self.hosts}{name}{options}"
+        options = f"?{urlencode(query, doseq=True)}" if query else ""
+        return f"postgresql{f'+{driver}' if driver else ''}://{user}{secret}{at}{hosts}{name}{options}"
 
     def asyncpg_arguments(self) -> dict[str, Any]:
         """Return the arguments of `asyncpg.connect` that mean the same as this URL.
@@ -101,19 +106,24 @@ def parse_database_url(text: str) -> DatabaseURL:
             msg = "The database URL's port is no number. In user and password, write / as %2F, ? as %3F and # as %23"
             raise ValueError(msg)
     user, colon, password = (match["userinfo"] or "").partition(":")
-    query = dict(parse_qsl(match["query"] or "", keep_blank_values=True))
+    pairs = parse_qsl(match["query"] or "", keep_blank_values=True)
+    query, hosts = dict(pairs), match["hosts"]
+    several = [value for name, value in pairs if name == "host"]
+    if len(several) > 1:  # as SQLAlchemy writes it
+        hosts = ",".join(several)
+        del query["host"]
     database = unquote(match["database"] or "") or query.pop("dbname", query.pop("database", ""))
     # "postgresql://" alone stands for libpq's variables; with a host in it, the database must be named,
     # because the drivers would silently take the user's name for it.
-    if match["hosts"] and not database:
-        msg = f"The database URL {redact(text)} names no database. Add it: …@{match['hosts']}/DATABASE"
+    if hosts and not database:
+        msg = f"The database URL {redact(text)} names no database. Add it: …@{hosts}/DATABASE"
         raise ValueError(msg)
     return DatabaseURL(
         text=text.strip(),
         driver=driver,
         user=unquote(user or query.pop("user", "")) or None,
         password=unquote(password) if colon else query.pop("password", None),
-        hosts=match["hosts"],
+        hosts=hosts,
         database=database,
         query=query,
     )
