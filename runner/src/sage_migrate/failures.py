@@ -93,9 +93,6 @@ def explain(error: BaseException, at: Circumstances) -> GateError:
     sqlstate = sqlstate_of(error)
     if not at.connected and (connecting := _connection_error(error)) is not None:
         return unreachable(connecting) if can_heal(connecting) else refusal(connecting)
-    gone = _is_disconnect(error) if sqlstate is None else sqlstate.startswith(("08", _IDLED))
-    if gone and at.idle_seconds >= at.idle_timeout:
-        return _idled(at)
     if sqlstate is not None:
         return _by_sqlstate(sqlstate, error, at)
     if _is_disconnect(error):
@@ -163,8 +160,8 @@ def _by_sqlstate(  # noqa: PLR0911  a table of codes
         return ReadOnlyTargetError(
             msg, remedy="Connect to the primary, with a role whose transactions are not read-only.", facts=facts
         )
-    if sqlstate.startswith("08"):
-        return _lost(at)
+    if sqlstate.startswith("08") or sqlstate == _IDLED:
+        return _lost(at, idled=sqlstate == _IDLED)
     return MigrationFailedError(
         f"{where} failed: {message} (SQLSTATE {sqlstate}) in: {statement}.",
         remedy=_ADVICE.get(sqlstate, "Correct the revision, try it on a copy of the database, and release again."),
@@ -172,17 +169,15 @@ def _by_sqlstate(  # noqa: PLR0911  a table of codes
     )
 
 
-def _idled(at: Circumstances) -> MigrationFailedError:
-    where = f"Revision {at.revision}" if at.revision else "env.py"
-    return MigrationFailedError(
-        f"{where} sent nothing for {format_duration(round(at.idle_seconds, 1))} while its transaction was open; after "
-        f"{format_duration(at.idle_timeout)} the server ended its session (SQLSTATE {_IDLED}).",
-        remedy="Compute before the first statement or in another revision, or lengthen --idle-timeout.",
-        facts={"sqlstate": _IDLED, "revision": at.revision},
-    )
-
-
-def _lost(at: Circumstances) -> ConnectionLostError:
+def _lost(at: Circumstances, *, idled: bool = False) -> GateError:
+    if idled or at.idle_seconds >= at.idle_timeout:  # libpq tells that the connection is gone, and not why
+        return MigrationFailedError(
+            f"{f'Revision {at.revision}' if at.revision else 'env.py'} sent nothing for "
+            f"{format_duration(round(at.idle_seconds, 1))} while its transaction was open; after "
+            f"{format_duration(at.idle_timeout)} the server ended its session (SQLSTATE {_IDLED}).",
+            remedy="Compute before the first statement or in another revision, or lengthen --idle-timeout.",
+            facts={"sqlstate": _IDLED, "revision": at.revision},
+        )
     return ConnectionLostError(
         f"The connection to the server broke{f' in revision {at.revision}' if at.revision else ''}.",
         remedy="See whether the server restarted or failed over; then run it again: it goes on where the version table stands.",

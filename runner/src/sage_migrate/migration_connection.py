@@ -123,6 +123,7 @@ class MigrationConnection:
             # A runner that died must not leave its statement running, nor its transaction open.
             "client_connection_check_interval": "500ms",
             "idle_in_transaction_session_timeout": as_milliseconds(settings.idle_timeout),
+            "idle_session_timeout": "0",  # between two tries it idles, for as long as a reader stays
             "transaction_timeout": as_milliseconds(settings.deadline),
         }
         self._execute_raw(set_config_sql(limits), keep=True)

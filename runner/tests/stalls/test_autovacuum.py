@@ -7,6 +7,7 @@ from harness.command import CommandLine
 from harness.postgres import Database
 from harness.project import Project
 from sage_migrate.scratch_server import ScratchServer
+
 from stalls.competitor import Competitor
 
 SETTINGS = {"autovacuum_naptime": "1s", "synchronous_commit": "off"}

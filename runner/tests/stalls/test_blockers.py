@@ -5,6 +5,7 @@ import pytest
 from harness.command import CommandLine
 from harness.postgres import Connection, Database
 from harness.project import Project
+
 from stalls.competitor import Competitor
 
 

@@ -5,6 +5,7 @@ from harness import env_files
 from harness.command import CommandLine
 from harness.postgres import Database
 from harness.project import Project
+
 from stalls.commit_proxy import BEFORE, IN_FLIGHT, UNANSWERED, CommitProxy
 
 STYLES = [
@@ -31,7 +32,7 @@ def project(project: Project, database: Database) -> Project:
 
 @pytest.mark.parametrize(("driver", "env"), STYLES)
 @pytest.mark.parametrize("moment", [BEFORE, UNANSWERED])
-def test_the_connection_breaks_at_commit(
+def test_the_connection_breaks_at_commit(  # noqa: PLR0913, PLR0917  parameters and fixtures
     moment: str, driver: str, env: str, project: Project, database: Database, gate: CommandLine
 ) -> None:
     """The version table tells whether the revision was committed; the next run goes on from there."""

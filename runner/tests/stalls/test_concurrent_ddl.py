@@ -5,6 +5,7 @@ from harness import env_files
 from harness.command import CommandLine
 from harness.postgres import Database
 from harness.project import Project
+
 from stalls.competitor import Competitor
 
 STYLES = [

@@ -3,6 +3,7 @@
 from harness.command import CommandLine
 from harness.postgres import Database
 from harness.project import Project
+
 from stalls.competitor import Competitor
 
 

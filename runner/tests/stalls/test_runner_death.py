@@ -15,6 +15,7 @@ from harness.postgres import Database
 from harness.project import Project
 from harness.proxy import Proxy
 from sage_migrate.scratch_server import ScratchServer
+
 from stalls.competitor import Competitor
 from stalls.network_namespace import network_namespace, swallow_packets
 
@@ -76,7 +77,7 @@ def test_it_hangs(project: Project, accounts: Database, gate: CommandLine) -> No
 
 @pytest.mark.parametrize(("driver", "env"), STYLES)
 @pytest.mark.parametrize("then", ["op.execute('SELECT 1')", "pass"], ids=["statement", "commit"])
-def test_its_idle_transaction_was_ended(
+def test_its_idle_transaction_was_ended(  # noqa: PLR0913, PLR0917  parameters and fixtures
     then: str, driver: str, env: str, project: Project, accounts: Database, gate: CommandLine
 ) -> None:
     """A revision that computes for longer than `--idle-timeout` is told why it lost its session."""

@@ -9,10 +9,11 @@ from harness.command import CommandLine
 from harness.postgres import Database
 from harness.project import Project
 from sage_migrate.database_url import parse_database_url
-from sage_migrate.gate import Gate, MigrationBackend
+from sage_migrate.gate import Gate, LockedDatabase, MigrationBackend
 from sage_migrate.interruption import Interruption
 from sage_migrate.session import connect_by_url
 from sage_migrate.settings import Settings
+
 from stalls.competitor import Competitor
 
 BUDGET = 0.4
@@ -355,7 +356,8 @@ def test_a_pid_that_was_given_to_somebody_else(project: Project, database: Datab
     start = database.value(f"SELECT backend_start::text FROM pg_stat_activity WHERE pid = {pid}")
     with Gate(settings, Interruption()) as own:
         lock, watch = (own.keep(own.call(connect_by_url(settings)(name))) for name in ("lock", "watch"))
-        own.open(connect_by_url(settings), lock, watch, lock_pid=0, lock_token=0)
+        connect = connect_by_url(settings)
+        own.open(LockedDatabase(connect=connect, lock=lock, watch=watch, lock_pid=0, lock_token=0))
         earlier = MigrationBackend(pid=pid, backend_start="2020-01-01 00:00:00+00")
         own.call(own.cancel_migration("pg_terminate_backend", earlier))
         assert sleeping.seconds() > 0.9

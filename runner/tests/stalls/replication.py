@@ -1,0 +1,42 @@
+"""A streaming standby of a scratch server."""
+
+import time
+
+import psycopg
+from sage_migrate.scratch_server import ScratchServer
+
+_PATIENCE_SECONDS = 30
+
+
+class Standby(ScratchServer):
+    """A server that follows another one until it is promoted."""
+
+    def __init__(self, primary: ScratchServer) -> None:
+        """Choose whom to follow, with the same binaries."""
+        super().__init__(primary.bin_directory, settings={"hot_standby_feedback": "on"})
+        self._primary = primary
+
+    def _run(self, program: str, *arguments: str) -> None:
+        """Copy the primary where a server of its own would be made."""
+        if program != "initdb":
+            super()._run(program, *arguments)
+            return
+        source = f"host=127.0.0.1 port={self._primary.port} user=postgres"
+        super()._run(
+            "pg_basebackup", "-D", str(self._data), "-d", source, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"
+        )
+
+    def promote(self) -> None:
+        """Make it the primary, and wait until it takes changes."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
+
+    def catch_up(self) -> None:
+        """Wait until it has replayed what the primary has written."""
+        with psycopg.connect(self._primary.url(), autocommit=True) as primary:
+            (written,) = primary.execute("SELECT pg_current_wal_lsn()").fetchone() or ("",)
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        with psycopg.connect(self.url(), autocommit=True) as standby:
+            while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [written]).fetchone() != (True,):
+                assert time.monotonic() < deadline, "the standby does not follow"
+                time.sleep(0.02)
