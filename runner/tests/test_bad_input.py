@@ -238,7 +238,8 @@ def _missing(project: Project) -> str:
 def _cycle(project: Project) -> str:
     project.add("a1", down="b2")
     project.add("b2", down="a1")
-    return f"The history in {project.migrations} does not load: Cycle is detected in revisions (a1, b2).{CORRECT_FILE}"
+    reason = "revisions a1, b2 follow each other in a circle"
+    return f"The history in {project.migrations} does not load: {reason}.{CORRECT_FILE}"
 
 
 def _two_heads(project: Project) -> str:

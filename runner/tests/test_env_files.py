@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+import sqlalchemy.engine
 from harness.command import CommandLine
 from harness.env_files import ASYNC, HEAD, STYLES, SYNC, Style
 from harness.postgres import Database
 from harness.project import Project
 
+NEEDS_COMMIT = pytest.mark.skipif(
+    not hasattr(sqlalchemy.engine.Connection, "commit"), reason="Connection.commit() is new in SQLAlchemy 2.0"
+)
 ENGINE = f"""{HEAD}
 engine = engine_from_config(config.get_section(config.config_ini_section), prefix="sqlalchemy.", poolclass=pool.NullPool)
 """
@@ -278,6 +282,7 @@ def test_a_half_done_autocommit_block_is_not_tried_again(
     )
 
 
+@NEEDS_COMMIT
 @pytest.mark.parametrize("code", ["{}; op.get_bind().commit()", "op.get_bind().commit(); {}"])
 def test_a_revision_that_commits_itself(code: str, project: Project, database: Database, gate: CommandLine) -> None:
     """Its version row is in a transaction that nobody else commits; bare Alembic rolls the last one back with exit 0."""
@@ -349,6 +354,7 @@ def test_a_second_database_in_a_revision(project: Project, database: Database, g
     gate.run(project).expect(0)
 
 
+@NEEDS_COMMIT
 def test_two_connections_configured_in_turn(tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """An env.py that configures twice (one schema after the other) is guarded on both connections."""
     env = f"""{ENGINE}

@@ -121,13 +121,8 @@ def test_a_deadlock_is_retried(victim: str, project: Project, database: Database
     other = database.connect("bystander", autocommit=False)
     theirs, ours = ("20s", "1s") if victim == "migration" else ("10ms", "20s")
     other.execute(f"SET deadlock_timeout = '{theirs}'".encode())
-    project.write(
-        "migrations/env.py",
-        env_files.SYNC.replace(
-            "context.configure(connection",
-            f"""connection.exec_driver_sql("SET deadlock_timeout = '{ours}'"); connection.commit(); context.configure(connection""",
-        ),
-    )
+    patience = f"connect_args={{'options': '-c deadlock_timeout={ours}'}}, prefix"
+    project.write("migrations/env.py", env_files.SYNC.replace("prefix", patience))
     other.execute(b"LOCK TABLE orders")
     run = gate.start(project, "upgrade", "--lock-timeout", "5s", "--stall-budget", "8s")
     run.until("revision_started", revision="b2")

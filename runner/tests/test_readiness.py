@@ -5,6 +5,7 @@ from pathlib import Path
 
 import alembic.util
 import pytest
+import sqlalchemy
 from harness.command import CommandLine
 from harness.postgres import Database
 from harness.project import Project
@@ -26,7 +27,13 @@ def check(readiness: SchemaReadiness, database: Database, driver: str = "asyncpg
     return asyncio.run(ask())
 
 
-@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+@pytest.mark.parametrize(
+    "driver",
+    [
+        "asyncpg",
+        pytest.param("psycopg", marks=pytest.mark.skipif(sqlalchemy.__version__ < "2", reason="new in SQLAlchemy 2.0")),
+    ],
+)
 def test_at_head(driver: str, project: Project, database: Database, gate: CommandLine) -> None:
     """Ready at the revision that the code needs."""
     project.add("a1")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
-from alembic.script.revision import RevisionError, RevisionMap
+from alembic.script.revision import CycleDetected, RevisionError, RevisionMap
 from alembic.util import CommandError
 
 from sage_migrate.declarations import Declaration, declaration_of
@@ -229,6 +229,8 @@ def _installed(driver: str) -> bool:
 def _where(error: Exception, directory: Path) -> str:
     if isinstance(error, SyntaxError):
         return f"{Path(error.filename or '?').name} line {error.lineno}: {error.msg}"
+    if isinstance(error, CycleDetected):
+        return f"revisions {', '.join(sorted(error.revisions))} follow each other in a circle"
     if isinstance(error, RevisionError):
         return str(error)
     frames = [
