@@ -25,8 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     arguments = _parser().parse_args(argv)
     log_format = arguments.log_format or os.environ.get(f"{PREFIX}LOG_FORMAT")
-    # What `status` prints is its answer; its events must not stand in it.
-    configure_logs(log_format if log_format in _LOG_FORMATS else None, stream=sys.stderr if arguments.command == "status" else sys.stdout)
+    # What `status` or `lint` prints is its answer; events must not stand in it.
+    answers = arguments.command in ("status", "lint")
+    configure_logs(log_format if log_format in _LOG_FORMATS else None, stream=sys.stderr if answers else sys.stdout)
     report = Report(command=arguments.command)
     settings: Settings | None = None
     try:
@@ -34,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(  # noqa: TRY301  reported like every other
                 f"{PREFIX}LOG_FORMAT is '{log_format}'.", remedy=f"Use one of: {', '.join(_LOG_FORMATS)}."
             )
+        if arguments.command == "lint":
+            from sage_migrate.lint.command import run
+
+            return run(arguments)
         settings = read_settings(arguments)
         if settings.report:
             from sage_migrate.timeline.recorder import Recorder
@@ -144,6 +149,13 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--format", choices=("text", "json"), default="text")
     for command in commands.choices.values():
         add_options(command)
+    lint = commands.add_parser("lint", help="static rules: what the revisions would do to a live database")
+    lint.set_defaults(debug=False)
+    lint.add_argument("paths", nargs="*", metavar="PATH", help="revisions, or directories of them (default: here)")
+    lint.add_argument("--format", choices=("text", "json", "github", "sarif"), default="text")
+    lint.add_argument("--fail-on", choices=("error", "warning"), help="the least severity that ends in status 1 (default: error)")
+    lint.add_argument("--since", metavar="REVISION", help="the last released one: it and those before it are not linted")
+    lint.add_argument("--explain", metavar="CODE", help="print a rule's page")
     return parser
 
 

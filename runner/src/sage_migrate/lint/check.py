@@ -1,0 +1,212 @@
+"""Lints revisions: reads them in the order of their history, walks through each, asks the rules, applies the ignores."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sage_migrate.lint import statements as ir
+from sage_migrate.lint.analysis import Analysis
+from sage_migrate.lint.findings import Severity, Violation
+from sage_migrate.lint.ignores import read_ignores
+from sage_migrate.lint.reader.operations import read_revision
+from sage_migrate.lint.revisions import Revision, ancestors_that_matter, find_files, in_order, read_revision_file
+from sage_migrate.lint.rule import Finding, RevisionRule, RevisionSource, Rule, StepRule, all_rules
+from sage_migrate.lint.schema import Schema
+
+UNUSED_IGNORE = "SM198"
+UNREADABLE = "SM197"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """What is asked of a run."""
+
+    paths: tuple[Path, ...] = (Path(),)
+    since: str | None = None
+    """The last released revision: it and what is before it is not linted; what is after it is one unreleased batch."""
+    off: frozenset[str] = frozenset()
+    severities: dict[str, Severity] = field(default_factory=dict)
+    fail_on: Severity = "error"
+    exclude: tuple[str, ...] = ()
+
+
+# What is judged by how it was before, and what of a downgrade() tells that.
+_CHANGES_OF_OLD = (ir.DropView, ir.CreateEnum, ir.AlterType, ir.DropConstraint, ir.DropIndex)
+_MADE_AGAIN = (
+    ir.CreateView,
+    ir.CreateEnum,
+    ir.AddConstraint,
+    ir.CreateIndex,
+    ir.AddColumn,
+    ir.CreateTable,
+    ir.AlterType,
+)
+
+
+def lint(settings: Settings) -> Iterator[Violation]:
+    """Yield the violations in the revisions at ``settings.paths``, in the order of the history."""
+    revisions: list[Revision] = []
+    asked: set[Path] = set()
+    single = [path for path in settings.paths if path.is_file()]
+    for path in find_files(settings.paths):
+        if any(path.match(pattern) for pattern in settings.exclude):
+            continue
+        try:
+            revision = read_revision_file(path)
+        except SyntaxError as error:
+            yield Violation(
+                code=UNREADABLE,
+                rule="unreadable",
+                hazards=(),
+                path=_shown(path),
+                line=error.lineno or 1,
+                column=1,
+                severity="error",
+                message=f"This revision is no Python: {error.msg}.",
+            )
+            continue
+        if revision is not None:
+            revisions.append(revision)
+            asked.add(path.absolute())
+    for revision in [each for each in revisions if each.path in single]:
+        revisions += list(_history_of(revision, asked))
+    released = _released(revisions, settings.since)
+    schemas: dict[Path, tuple[Schema, set[str]]] = {}
+    for revision in in_order(revisions):
+        schema, unreleased = schemas.setdefault(revision.path.parent, (Schema(), set()))
+        linted = revision.path.absolute() in asked and revision.identifier not in released
+        batch = unreleased if settings.since and revision.identifier not in released else set()
+        found = list(check_revision(revision, schema, batch, silent=not linted))
+        if linted:
+            yield from _configured(found, settings)
+
+
+def check_revision(  # noqa: C901  the order of reading, walking and asking stands here once
+    revision: Revision, schema: Schema, batch: set[str], *, silent: bool = False
+) -> Iterator[Violation]:
+    """Yield a revision's violations; ``schema`` takes in what it changes, and ``batch`` the tables that it makes."""
+    statements = read_revision(revision.path, revision.tree)
+    before = Schema()
+    if not silent and any(
+        isinstance(action, _CHANGES_OF_OLD) for statement in statements for action in statement.actions
+    ):
+        for statement in read_revision(revision.path, revision.tree, "downgrade"):
+            for action in statement.actions:
+                if isinstance(action, _MADE_AGAIN):
+                    _take_back(before, action)
+    analysis = Analysis(
+        statements=statements,
+        schema=schema,
+        before=before,
+        contract=revision.declared.get("phase") == "contract",
+        new_tables=batch,
+    )
+    found: list[Violation] = []
+    step_rules = [rule for rule in all_rules() if isinstance(rule, StepRule)]
+    for step in analysis.steps():
+        if silent:
+            continue
+        for rule in step_rules:
+            found += [_violation(rule, each, revision, step.statement) for each in rule.check(step)]
+    if silent:
+        return
+    source = RevisionSource(path=str(revision.path), source=revision.source, tree=revision.tree)
+    for other in all_rules():
+        if isinstance(other, RevisionRule):
+            found += [_violation(other, each, revision, None) for each in other.check_revision(source, analysis)]
+    yield from _without_ignored(dict.fromkeys(found), revision)
+
+
+def _take_back(before: Schema, action: ir.Action) -> None:
+    """Note what ``downgrade()`` makes again."""
+    if isinstance(action, ir.AlterType):
+        if action.type is not None:
+            before.table(action.table).columns[action.column] = ir.Column(name=action.column, type=action.type)
+    elif not isinstance(action, ir.CreateView) or action.table not in before.views:
+        before.apply(action)
+
+
+def _violation(rule: Rule, finding: Finding, revision: Revision, statement: ir.Statement | None) -> Violation:
+    line = finding.line or (statement.line if statement else 1)
+    return Violation(
+        code=rule.code,
+        rule=rule.slug,
+        hazards=finding.hazards if finding.hazards is not None else rule.hazards,
+        path=_shown(revision.path),
+        line=line,
+        column=statement.column if statement and finding.line is None else 1,
+        severity=rule.severity,
+        message=finding.message,
+        help=finding.help,
+    )
+
+
+def _without_ignored(found: Iterable[Violation], revision: Revision) -> Iterator[Violation]:
+    ignores = read_ignores(revision.source, revision.tree)
+    for violation in sorted(found, key=lambda each: (each.line, each.code)):
+        covering = [
+            each for each in ignores if each.code == violation.code and each.first <= violation.line <= each.last
+        ]
+        for each in covering:
+            each.used = True
+        if not any(each.reason for each in covering):
+            yield violation
+    for each in ignores:
+        problem = (
+            "nothing here to ignore"
+            if not each.used
+            else ""
+            if each.reason
+            else "no reason given, so it does not count"
+        )
+        if problem:
+            yield Violation(
+                code=UNUSED_IGNORE,
+                rule="unused-ignore",
+                hazards=(),
+                path=_shown(revision.path),
+                line=each.line,
+                column=1,
+                severity="warning",
+                message=f"The ignore of {each.code} stands here with {problem}.",
+                help=f"Instead: remove it, or write # sage-migrate: ignore {each.code} -- why",
+            )
+
+
+def _history_of(revision: Revision, asked: set[Path]) -> Iterator[Revision]:
+    for path in ancestors_that_matter(revision):
+        if path.absolute() not in asked:
+            try:
+                found = read_revision_file(path)
+            except SyntaxError:
+                continue
+            if found is not None:
+                yield found
+
+
+def _released(revisions: list[Revision], since: str | None) -> set[str]:
+    if since is None:
+        return set()
+    parents = {each.identifier: each.parents for each in revisions}
+    released: set[str] = set()
+    waiting = [name for name in parents if name == since or (len(since) >= 4 and name.startswith(since))]  # noqa: PLR2004  as Alembic abbreviates
+    while waiting:
+        name = waiting.pop()
+        if name not in released:
+            released.add(name)
+            waiting += parents.get(name, ())
+    return released
+
+
+def _configured(found: Iterable[Violation], settings: Settings) -> Iterator[Violation]:
+    from dataclasses import replace
+
+    for violation in found:
+        if violation.code not in settings.off:
+            severity = settings.severities.get(violation.code, violation.severity)
+            yield replace(violation, severity=severity) if severity != violation.severity else violation
+
+
+def _shown(path: Path) -> str:
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)

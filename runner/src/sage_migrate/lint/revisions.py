@@ -1,0 +1,159 @@
+"""Finds revisions by their files and puts them into the order of their history."""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_SKIPPED = frozenset(
+    (
+        ".git",
+        ".venv",
+        "venv",
+        "node_modules",
+        "__pycache__",
+        ".tox",
+        ".nox",
+        "site-packages",
+        ".mypy_cache",
+        ".ruff_cache",
+    )
+)
+_REVISION = re.compile(rb"^revision\b[^=\n]*=", re.MULTILINE)
+_DOWN = re.compile(rb"^down_revision\b[^=\n]*=", re.MULTILINE)
+# Of a long history, how many earlier revisions are read to know what a single file changes.
+_ANCESTORS = 40
+_WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{2,}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revision:
+    """A revision's file."""
+
+    path: Path
+    source: str
+    tree: ast.Module
+    identifier: str
+    parents: tuple[str, ...]
+    declared: dict[str, object]
+    """The literal ``sage_migrate = {…}`` of the file."""
+
+
+def is_revision(source: bytes) -> bool:
+    """Tell whether a file is a revision, without parsing it."""
+    return _REVISION.search(source) is not None and _DOWN.search(source) is not None
+
+
+def read_revision_file(path: Path) -> Revision | None:
+    """Return the revision in a file, None where it holds none.
+
+    Raises:
+        SyntaxError: the file is no Python.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    if not is_revision(raw):
+        return None
+    try:
+        tree = ast.parse(raw)
+    except (ValueError, RecursionError) as error:
+        raise SyntaxError(str(error)) from error
+    constants: dict[str, object] = {}
+    for node in tree.body:
+        target = (
+            node.targets[0]
+            if isinstance(node, ast.Assign)
+            else node.target
+            if isinstance(node, ast.AnnAssign)
+            else None
+        )
+        if isinstance(target, ast.Name) and isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+            try:
+                constants[target.id] = ast.literal_eval(node.value)
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+                continue
+    down = constants.get("down_revision")
+    parents = (down,) if isinstance(down, str) else tuple(map(str, down)) if isinstance(down, (tuple, list)) else ()
+    declared = constants.get("sage_migrate")
+    return Revision(
+        path=path,
+        source=raw.decode(errors="replace"),
+        tree=tree,
+        identifier=str(constants.get("revision", path.stem)),
+        parents=parents,
+        declared=declared if isinstance(declared, dict) else {},
+    )
+
+
+def find_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield the Python files at and below ``paths``."""
+    for path in paths:
+        if path.is_dir():
+            for found in sorted(path.iterdir()):
+                if found.is_dir():
+                    if found.name not in _SKIPPED and not found.is_symlink():
+                        yield from find_files([found])
+                elif found.suffix == ".py":
+                    yield found
+        elif path.suffix == ".py":
+            yield path
+
+
+def in_order(revisions: Iterable[Revision]) -> list[Revision]:
+    """Return revisions with parents first; equal ones by path."""
+    waiting = sorted(revisions, key=lambda each: str(each.path))
+    known = {(each.path.parent, each.identifier): each for each in waiting}
+    done: dict[int, Revision] = {}
+    for first in waiting:
+        stack = [first]
+        visiting: set[int] = set()
+        while stack:
+            each = stack[-1]
+            parents = [known[each.path.parent, name] for name in each.parents if (each.path.parent, name) in known]
+            missing = [parent for parent in parents if id(parent) not in done and id(parent) not in visiting]
+            if missing:
+                visiting.add(id(each))
+                stack.append(missing[0])
+            else:
+                done.setdefault(id(each), each)
+                stack.pop()
+    return list(done.values())
+
+
+def ancestors_that_matter(revision: Revision) -> list[Path]:
+    """Return the earlier revisions beside ``revision`` that name something it names: what it changes was made there."""
+    words = set(_WORD.findall(revision.source.encode())) - _common_words()
+    sources: dict[str, tuple[Path, bytes]] = {}
+    for path in revision.path.parent.glob("*.py"):
+        if path == revision.path:
+            continue
+        raw = path.read_bytes()
+        match = re.search(rb"^revision\b[^=\n]*=\s*['\"]([^'\"]+)", raw, re.MULTILINE)
+        if match:
+            sources[match[1].decode(errors="replace")] = (path, raw)
+    found: list[Path] = []
+    waiting, seen = list(revision.parents), set[str]()
+    while waiting and len(found) < _ANCESTORS:
+        name = waiting.pop(0)
+        if name in seen or name not in sources:
+            continue
+        seen.add(name)
+        path, raw = sources[name]
+        if words & set(_WORD.findall(raw)):
+            found.append(path)
+        down = re.search(rb"^down_revision\b[^=\n]*=\s*(.*)", raw, re.MULTILINE)
+        waiting += [each.decode() for each in re.findall(rb"['\"]([^'\"]+)['\"]", down[1])] if down else []
+    return found
+
+
+def _common_words() -> set[bytes]:
+    return set(
+        b"alembic op sa sqlalchemy revision down_revision branch_labels depends_on upgrade downgrade None def import from Revises Create Date"  # noqa: E501
+        b" Column String Integer nullable True False add_column drop_column create_table drop_table create_index execute text Text typing"
+        b" Union Sequence str commands auto generated please adjust end Alembic unique primary_key PrimaryKeyConstraint ForeignKeyConstraint"  # noqa: E501
+        b" DateTime Boolean length batch_alter_table batch_op schema name type server_default alter_column existing_type type_ with postgresql dialects"  # noqa: E501
+        b" identifiers used the and for ALTER TABLE created_at updated_at id uuid now func UUID".split()
+    )

@@ -1,0 +1,68 @@
+"""Most of a table is written in one transaction."""
+# ruff: noqa: E501, S608  a message is a sentence that is found whole
+
+from collections.abc import Iterator
+
+from sage_migrate.lint import statements as ir
+from sage_migrate.lint.analysis import Step
+from sage_migrate.lint.rule import Finding, StepRule
+
+
+class UnboundedBackfill(StepRule):
+    """UPDATE, DELETE or a copy concerns half a live table or more, or a loop does it in one transaction."""
+
+    code = "SM117"
+    hazards = ("unbounded_backfill",)
+    condition = "UPDATE, DELETE or a copy concerns half a live table or more, or a loop does it in one transaction."
+    effect = (
+        "All those rows stay locked until the end, the table bloats, replicas lag, and a failure throws "
+        "everything away."
+    )
+    workaround = "Batches by key, each in a transaction of its own."
+    bad = """\
+op.execute("UPDATE orders SET status = 'open'")
+"""
+    good = """\
+with op.get_context().autocommit_block():
+    while op.get_bind().execute(sa.text(
+        "UPDATE orders SET status = 'open' WHERE id IN (SELECT id FROM orders WHERE status IS NULL LIMIT 1000)"
+    )).rowcount:
+        pass
+"""
+
+    def check(self, step: Step) -> Iterator[Finding]:
+        """Yield a finding where the condition holds."""
+        action = step.action  # noqa: F841
+        table, verb = _written(step)
+        if table is None:
+            return
+        looped = step.statement.repeated and step.statement.in_transaction
+        yield Finding(
+            message=f"{verb} most of {table} in one transaction{', although in a loop' if looped else ''}: its rows stay locked until the end, and a failure undoes everything.",
+            help="Instead: batches by key, each committed by itself.\n"
+            "with op.get_context().autocommit_block():\n"
+            "    while op.get_bind().execute(sa.text(\n"
+            f'        "UPDATE {table} SET … WHERE id IN (SELECT id FROM {table} WHERE … LIMIT 1000)"\n'
+            "    )).rowcount:\n"
+            "        pass",
+        )
+
+
+def _written(step: Step) -> tuple[str | None, str]:
+    action = step.action
+    match action:
+        case ir.Update() | ir.Delete() if step.is_live(action.table) and not action.filter.never:
+            looped = step.statement.repeated and step.statement.in_transaction
+            if action.filter.selects == "most" or looped:
+                return action.table, "This updates" if isinstance(action, ir.Update) else "This deletes"
+        case ir.Insert(copies=ir.Query() as query) | ir.CreateTable(copies=ir.Query() as query):
+            live = [
+                table
+                for table in query.tables
+                if step.is_live(table) and not table.startswith(("pg_", "information_schema."))
+            ]
+            if live and query.filter.selects == "most" and not query.filter.never:
+                return live[0], "This copies"
+        case _:
+            pass
+    return None, ""

@@ -1,0 +1,455 @@
+"""What a revision says to the database, whether it said so by ``op.*`` or by SQL: a list of statements, each with actions.
+
+Names of tables are as in PostgreSQL's catalogue: lower case unless quoted, with the schema in front unless it is public.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+UNKNOWN = "sm_unknown"
+"""Stands in names and SQL for what could not be evaluated; a valid identifier."""
+
+Volatility = Literal["constant", "volatile", "unknown"]
+Strength = Literal[
+    "ACCESS SHARE",
+    "ROW SHARE",
+    "ROW EXCLUSIVE",
+    "SHARE UPDATE EXCLUSIVE",
+    "SHARE",
+    "SHARE ROW EXCLUSIVE",
+    "EXCLUSIVE",
+    "ACCESS EXCLUSIVE",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Type:
+    """A type by PostgreSQL's internal name (``int4``, ``varchar``, ``timestamptz``), with its modifiers."""
+
+    name: str
+    modifiers: tuple[int, ...] = ()
+    array: bool = False
+    values: tuple[str, ...] = ()
+    """The labels of an enum, where they were written beside the name."""
+
+    def __str__(self) -> str:
+        """Spell it as in SQL."""
+        spelled = _SPELLED.get(self.name, self.name)
+        return spelled + (f"({', '.join(map(str, self.modifiers))})" if self.modifiers else "") + "[]" * self.array
+
+
+_SPELLED = {
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "bool": "boolean",
+    "float8": "double precision",
+    "float4": "real",
+    "bpchar": "char",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Constraint:
+    """A constraint of a table or of a column."""
+
+    kind: Literal["check", "foreign key", "unique", "primary key", "exclusion", "not null"]
+    name: str | None = None
+    columns: tuple[str, ...] = ()
+    expression: str = ""
+    not_null_columns: tuple[str, ...] = ()
+    """Of a check: the columns that it requires to be set."""
+    references: str | None = None
+    referred_columns: tuple[str, ...] = ()
+    not_valid: bool = False
+    using_index: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A column as it is added or created."""
+
+    name: str
+    type: Type | None = None
+    not_null: bool = False
+    default: Volatility | None = None
+    generated: Literal["stored", "virtual"] | None = None
+    identity: bool = False
+    constraints: tuple[Constraint, ...] = ()
+    index: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Action:
+    """One thing that a statement does to one table (or to another object, in ``table``)."""
+
+    table: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateTable(Action):
+    """CREATE TABLE; ``if_not_exists`` may find one that is live."""
+
+    columns: tuple[Column, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    partition_of: str | None = None
+    is_default_partition: bool = False
+    partitioned: bool = False
+    copies: "Query | None" = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropTable(Action):
+    """DROP TABLE."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropSchema(Action):
+    """DROP SCHEMA (or OWNED) … CASCADE."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenameTable(Action):
+    """RENAME TO, or SET SCHEMA; ``what`` is table, view or sequence."""
+
+    new_name: str
+    what: str = "table"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddColumn(Action):
+    """ADD COLUMN."""
+
+    column: Column
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropColumn(Action):
+    """DROP COLUMN."""
+
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenameColumn(Action):
+    """RENAME COLUMN."""
+
+    column: str
+    new_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlterType(Action):
+    """ALTER COLUMN … TYPE."""
+
+    column: str
+    type: Type | None
+    existing_type: Type | None = None
+    using: str | None = None
+    shortens: bool = False
+    """The USING expression cuts values to a length."""
+    collation: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetNotNull(Action):
+    """ALTER COLUMN … SET NOT NULL."""
+
+    column: str
+    existing_default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropNotNull(Action):
+    """ALTER COLUMN … DROP NOT NULL."""
+
+    column: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetDefault(Action):
+    """ALTER COLUMN … SET DEFAULT, or DROP DEFAULT."""
+
+    column: str
+    dropped: bool
+    existing_not_null: bool | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddConstraint(Action):
+    """ADD CONSTRAINT."""
+
+    constraint: Constraint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValidateConstraint(Action):
+    """VALIDATE CONSTRAINT."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropConstraint(Action):
+    """DROP CONSTRAINT; ``kind`` where it was said or is known."""
+
+    name: str
+    kind: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BriefAlter(Action):
+    """Another change of the catalogue alone, under ``strength``."""
+
+    what: str
+    strength: Strength = "ACCESS EXCLUSIVE"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RewriteTable(Action):
+    """VACUUM FULL, CLUSTER, SET LOGGED, SET TABLESPACE, REFRESH MATERIALIZED VIEW: the whole table anew."""
+
+    what: str
+    refuses_transaction: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateIndex(Action):
+    """CREATE INDEX."""
+
+    name: str | None
+    columns: tuple[str, ...]
+    unique: bool = False
+    concurrently: bool = False
+    only: bool = False
+    method: str = "btree"
+    partial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropIndex(Action):
+    """DROP INDEX; the table is often unknown."""
+
+    name: str
+    concurrently: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reindex(Action):
+    """REINDEX."""
+
+    what: str
+    name: str
+    concurrently: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutsideOnly(Action):
+    """Another command that refuses to run in a transaction block."""
+
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockTable(Action):
+    """LOCK TABLE."""
+
+    strength: Strength
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filter:
+    """What of a WHERE clause can be told without the data.
+
+    ``selects``: "few" rows, "batch" (bounded by LIMIT or a span of keys), or "most" of the table.
+    """
+
+    selects: Literal["few", "batch", "most"] = "most"
+    by_key: bool = False
+    """Finds its rows by a key, so that no scan is needed."""
+    never: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """A SELECT: the tables it reads, and how much of them."""
+
+    tables: tuple[str, ...] = ()
+    filter: Filter = Filter()
+    columns: tuple[str, ...] | None = None
+    """The names that it returns; None where a star or an unnamed expression is among them."""
+    aggregates: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update(Action):
+    """UPDATE."""
+
+    columns: tuple[str, ...]
+    filter: Filter
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delete(Action):
+    """DELETE."""
+
+    filter: Filter
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Insert(Action):
+    """INSERT, of values (``copies`` is None) or of what a query returns."""
+
+    copies: Query | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Select(Action):
+    """SELECT."""
+
+    query: Query
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Truncate(Action):
+    """TRUNCATE."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateView(Action):
+    """CREATE [OR REPLACE] [MATERIALIZED] VIEW."""
+
+    query: Query
+    materialized: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropView(Action):
+    """DROP [MATERIALIZED] VIEW."""
+
+    materialized: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateFunction(Action):
+    """CREATE FUNCTION; ``rejects`` where a trigger's function raises."""
+
+    rejects: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DropFunction(Action):
+    """DROP FUNCTION."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateTrigger(Action):
+    """CREATE TRIGGER."""
+
+    name: str
+    function: str
+    before: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EnableRowSecurity(Action):
+    """ENABLE ROW LEVEL SECURITY."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Revoke(Action):
+    """REVOKE on a table."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttachPartition(Action):
+    """ATTACH PARTITION."""
+
+    partition: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetachPartition(Action):
+    """DETACH PARTITION."""
+
+    partition: str
+    concurrently: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateEnum(Action):
+    """CREATE TYPE … AS ENUM, in ``table`` its name."""
+
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddEnumValue(Action):
+    """ALTER TYPE … ADD VALUE."""
+
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenameEnumValue(Action):
+    """ALTER TYPE … RENAME VALUE."""
+
+    value: str
+    new_value: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenameType(Action):
+    """ALTER TYPE … RENAME TO."""
+
+    new_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateDomain(Action):
+    """CREATE DOMAIN."""
+
+    constrained: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConstrainDomain(Action):
+    """ALTER DOMAIN … ADD CONSTRAINT or SET NOT NULL."""
+
+    not_valid: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotUnderstood(Action):
+    """Something that the reader met and could not follow."""
+
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CreateAll(Action):
+    """``metadata.create_all()``: what it makes depends on the models of the day."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Statement:
+    """What is sent at once, or one part of a string of several statements."""
+
+    actions: list[Action]
+    line: int
+    column: int
+    path: str = ""
+    """Where it is written, when that is not the revision's own file."""
+    in_transaction: bool = True
+    transaction: int = 0
+    """Statements with the same number are committed together."""
+    repeated: bool = False
+    """Sent again and again by a loop whose number of turns is not known."""
+    conditional: bool = False
+    parts: int = 1
+    """The number of statements in the string."""
+    sql: str = ""
+    literals: set[str] = field(default_factory=set)
+    """The string constants in it."""

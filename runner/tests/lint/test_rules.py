@@ -1,0 +1,67 @@
+"""Each rule is whole: its examples are its tests, its page is its own, its code is nobody else's."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from labelled_revisions import _HEADER, _module
+from sage_migrate.lint.check import check_revision
+from sage_migrate.lint.findings import Violation
+from sage_migrate.lint.page import index, page
+from sage_migrate.lint.revisions import Revision
+from sage_migrate.lint.rule import Rule, all_rules
+from sage_migrate.lint.schema import Schema
+
+PAGES = Path(__file__).parents[3] / "docs/rules"
+HAZARDS = {
+    "access_exclusive_long",
+    "blocks_writes_long",
+    "fk_two_table_lock",
+    "multi_lock_transaction",
+    "unbounded_backfill",
+    "concurrently_in_transaction",
+    "old_code_breaks",
+    "data_loss",
+}
+
+
+def _lint(body: str, *, downgrade: bool = True) -> list[Violation]:
+    source = _HEADER.format(name="example") + (_module(body) if downgrade else body)
+    tree = ast.parse(source)
+    declared: dict[str, object] = {"phase": "contract"} if "sage_migrate = " in body else {}
+    revision = Revision(
+        path=Path("example.py"), source=source, tree=tree, identifier="example", parents=("base",), declared=declared
+    )
+    return list(check_revision(revision, Schema(), set()))
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
+def test_bad_example_is_found(rule: Rule) -> None:
+    """The bad example raises this rule, with hazards that it names."""
+    found = [each for each in _lint(rule.bad) if each.code == rule.code]
+    assert found
+    assert all(set(each.hazards) <= set(rule.hazards) for each in found)
+    assert all(each.severity == rule.severity for each in found)
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
+def test_good_example_is_clean(rule: Rule) -> None:
+    """The good example raises no error of any rule, and not this rule."""
+    found = _lint(rule.good)
+    assert [each for each in found if each.severity == "error" or each.code == rule.code] == []
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
+def test_page_is_the_rules_own(rule: Rule) -> None:
+    """docs/rules holds what the rule says; `python -m sage_migrate.lint.page docs/rules` writes it."""
+    assert (PAGES / f"{rule.slug}.md").read_text() == page(rule)
+
+
+def test_codes_pages_and_index_are_equal() -> None:
+    """No code twice, no page without a rule, hazards in the words of the vocabulary."""
+    codes = [rule.code for rule in all_rules()]
+    assert len(set(codes)) == len(codes)
+    assert {each.stem for each in PAGES.glob("*.md")} == {rule.slug for rule in all_rules()} | {"README"}
+    assert (PAGES / "README.md").read_text() == index(all_rules())
+    assert {hazard for rule in all_rules() for hazard in rule.hazards} == HAZARDS
+    assert all(rule.severity == "error" for rule in all_rules() if rule.hazards)
