@@ -82,7 +82,7 @@ class _JSONFormatter(logging.Formatter):
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
         stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", event)
-        return str(self._renderer(None, "", stamped))
+        return str(self._renderer(None, "", dict(_put_event_first(None, "", stamped))))
 
 
 def _put_event_first(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
