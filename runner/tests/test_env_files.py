@@ -242,46 +242,6 @@ def test_autocommit_on_the_raw_connection(tmp_path: Path, database: Database, ga
     assert "a1 committed a part of its work before it failed" in outcome.message
 
 
-def test_a_half_done_autocommit_block(project: Project, database: Database, gate: CommandLine) -> None:
-    """A failed second statement of the block leaves the first, and the message says so."""
-    project.add(
-        "a1",
-        """
-        with op.get_context().autocommit_block():
-            op.execute("CREATE TABLE one (id int)")
-            op.execute("SELECT 1/0")
-        """,
-    )
-    outcome = gate.run(project).expect(40)
-    assert database.has("one")
-    assert "a1 committed a part of its work before it failed" in outcome.message
-
-
-def test_a_half_done_autocommit_block_is_not_tried_again(
-    project: Project, database: Database, gate: CommandLine
-) -> None:
-    """The next try would begin with what is committed already."""
-    database.execute("CREATE TABLE accounts (id int)")
-    project.add(
-        "a1",
-        """
-        with op.get_context().autocommit_block():
-            op.execute("CREATE TABLE one (id int)")
-            op.execute("ALTER TABLE accounts ADD x int")
-        """,
-    )
-    reader = database.reader("accounts")
-    outcome = gate.run(project).expect(31)
-    reader.rollback()
-    assert outcome.message == (
-        "Revision a1 could not obtain a lock in time (SQLSTATE 55P03) in: ALTER TABLE accounts ADD x int. "
-        "Nothing was applied by this run. "
-        "a1 committed a part of its work before it failed (an autocommit block, or a commit of its own). "
-        "It could not be tried again by this run, because a part of it is committed or it sets its own lock_timeout. "
-        "Run it again when the table is quiet."
-    )
-
-
 @NEEDS_COMMIT
 @pytest.mark.parametrize("code", ["{}; op.get_bind().commit()", "op.get_bind().commit(); {}"])
 def test_a_revision_that_commits_itself(code: str, project: Project, database: Database, gate: CommandLine) -> None:

@@ -122,68 +122,6 @@ def test_somebody_who_waits_longer_than_the_stall_budget(
     assert database.version() == []
 
 
-def test_those_behind_another_waiter_count(project: Project, database: Database, gate: CommandLine) -> None:
-    """A reader that queues behind a third session, which waits for us, is a victim too."""
-    database.execute("CREATE TABLE accounts (id int)")
-    project.add("a1", "op.execute('LOCK TABLE accounts IN SHARE MODE'); op.execute('SELECT pg_sleep(30)')")
-    alterer, reader = database.connect("alterer"), database.connect("webapp")
-    run = gate.start(project, "upgrade", "--stall-budget", "2s")
-    database.until_running("%pg_sleep(30)%")
-    with waiting(alterer, "ALTER TABLE accounts ADD x int"):
-        database.until_waiting()
-        with waiting(reader, "SELECT * FROM accounts"):
-            database.until_waiting(count=2)
-            outcome = run.wait().expect(32)
-    assert outcome.one("stall_budget_exceeded")["victims"] == 2
-
-
-def test_a_patient_lock_timeout_of_the_revisions_own_is_guarded(
-    project: Project, database: Database, gate: CommandLine
-) -> None:
-    """Who sets a long lock_timeout stalls the queue behind it: the guard ends that try, and the next one follows."""
-    database.execute("CREATE TABLE accounts (id int)")
-    project.add("a1", "op.execute(\"SET LOCAL lock_timeout = '20s'\"); op.execute('ALTER TABLE accounts ADD x int')")
-    reader = database.reader("accounts")
-    app = database.connect("webapp")
-    run = gate.start(project, "upgrade", *QUICK)
-    database.until_waiting()
-    with waiting(app, "SELECT * FROM accounts") as raised:
-        run.until("lock_try_failed", sqlstate="57014")
-    assert raised == []
-    reader.rollback()
-    run.wait().expect(0)
-
-
-def test_a_stall_budget_of_the_revisions_own(project: Project, database: Database, gate: CommandLine) -> None:
-    """With a reason, a revision may keep others waiting longer; the budget is logged with it."""
-    database.execute("CREATE TABLE accounts (id int)")
-    declared = "sage_migrate = {'stall_budget': '20s', 'reason': 'in the maintenance window'}"
-    project.add("a1", "op.execute('LOCK TABLE accounts'); op.execute('SELECT pg_sleep(1.5)')", head=declared)
-    app = database.connect("webapp")
-    run = gate.start(project, "upgrade", *QUICK)
-    database.until_running("%pg_sleep(1.5)%")
-    with waiting(app, "SELECT * FROM accounts") as raised:
-        outcome = run.wait().expect(0)
-    assert raised == []
-    assert outcome.one("revision_started")["reason"] == "in the maintenance window"
-
-
-def test_the_guard_works_without_rights(project: Project, database: Database, gate: CommandLine) -> None:
-    """A plain role, which may not see the state of others, protects them all the same."""
-    role = f"plain_{database.name}"
-    database.execute(
-        f"CREATE TABLE accounts (id int); CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role};"
-        f" ALTER TABLE accounts OWNER TO {role}"
-    )
-    project.add("a1", HOLD)
-    app = database.connect("webapp")
-    run = gate.start(project, "upgrade", *QUICK, url=database.url(user=role))
-    database.until_running("%pg_sleep(30)%")
-    with waiting(app, "SELECT * FROM accounts"):
-        run.wait().expect(32)
-    database.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
-
-
 def test_nobody_waits_nobody_is_stopped(project: Project, database: Database, gate: CommandLine) -> None:
     """A long statement that keeps nobody waiting is let be."""
     database.execute("CREATE TABLE accounts (id int)")
