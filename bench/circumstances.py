@@ -19,7 +19,7 @@ def describe_circumstances(server: ScratchServer) -> str:
     postgresql = fetch(server.url(), "SHOW server_version")[0][0]
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m bench.gate` on {os.cpu_count()} cores of {_processor()} "
-        f"({platform.system()} {platform.machine()}), server, tools and application together: PostgreSQL {postgresql} "
+        f"({platform.system()} {platform.machine()}), server, tools and application together{_priority()}: PostgreSQL {postgresql} "
         f"(fsync off), Python {platform.python_version()}, Alembic {version('alembic')}, "
         f"goose {_go_version('github.com/pressly/goose/v3')}, "
         f"golang-migrate {_go_version('github.com/golang-migrate/migrate/v4')}, sage-migrate {version('sage-migrate')}; "
@@ -33,6 +33,13 @@ def _processor() -> str:
     except OSError:
         found = None
     return found[1] if found else platform.processor() or "an unnamed processor"
+
+
+def _priority() -> str:
+    """Say so when everything measured was put ahead of other work (``chrt --rr 1``), as on a machine that is shared."""
+    if not hasattr(os, "sched_getscheduler") or os.sched_getscheduler(0) == os.SCHED_OTHER:
+        return ""
+    return ", ahead of the machine's other work by real-time scheduling"
 
 
 def _go_version(module: str) -> str:

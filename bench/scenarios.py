@@ -64,13 +64,13 @@ def scenarios(*, quick: bool, repeats: int) -> dict[str, Scenario]:
             ),
             Scenario(
                 name="rewrite",
-                title=f"ALTER TYPE that rewrites for {rewrite:g} s",
+                title=f"ALTER TYPE that rewrites for {rewrite:g} s or more",
                 revisions=(_rewrite(rewrite),),
                 applied=_has_column("conversations", "note", "text"),
             ),
             Scenario(
                 name="three-revisions",
-                title=f"Three revisions: ADD COLUMN, a {slow:g} s backfill elsewhere, ADD COLUMN",
+                title=f"Three revisions: ADD COLUMN, a backfill elsewhere of {slow:g} s or more, ADD COLUMN",
                 revisions=(
                     "ALTER TABLE conversations ADD COLUMN extra jsonb",
                     f"UPDATE archive SET note = slowly(note, {slow / SLOW_ROWS})",
@@ -80,7 +80,7 @@ def scenarios(*, quick: bool, repeats: int) -> dict[str, Scenario]:
             ),
             Scenario(
                 name="backfill",
-                title=f"A {rewrite:g} s backfill of the hot table in one UPDATE",
+                title=f"A backfill of the hot table in one UPDATE, {rewrite:g} s or more",
                 revisions=(f"UPDATE conversations SET note = slowly('filled', {rewrite / SLOW_ROWS})",),
                 applied="SELECT count(*) > 0 FROM conversations WHERE note = 'filled'",
             ),
@@ -104,7 +104,7 @@ def scenarios(*, quick: bool, repeats: int) -> dict[str, Scenario]:
             ),
             Scenario(
                 name="sigkill",
-                title=f"SIGKILL in the middle of a {killed:g} s rewrite",
+                title=f"SIGKILL in the middle of a rewrite of {killed:g} s or more",
                 revisions=(_rewrite(killed),),
                 applied=_has_column("conversations", "note", "text"),
                 is_killed=True,
