@@ -1,0 +1,1 @@
+"""Released projects, unmodified: bare Alembic and the gate must end in the same schema."""
