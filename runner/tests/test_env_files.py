@@ -197,7 +197,7 @@ with engine.connect() as connection:
     project = Project(tmp_path / "other", env)
     project.add("a1", "ALTER TABLE accounts ADD x int")
     reader = database.reader("accounts")
-    gate.run(project, "upgrade", "--deadline", "1500ms").expect(31)
+    gate.run(project, "upgrade", "--deadline", "4s").expect(31)
     reader.rollback()
     gate.run(project).expect(0)
 
