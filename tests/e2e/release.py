@@ -24,8 +24,8 @@ HELMS = ("helm3", "helm4")
 WAIT = ("--wait", "--timeout", "90s")
 UNDO_ON_FAILURE = {"helm3": "--atomic", "helm4": "--rollback-on-failure"}
 
-# A line of JSON, or many of them in a string of Go's, which is one of JSON too.
-LOG = re.compile(r'^\{"timestamp".*\}$|"\{\\"timestamp.*\}"', re.MULTILINE)
+# Helm 4 hands a hook's log to its own: quoted as Go does, which is as JSON does, and cut wherever its buffer was full.
+HELM_4_LOG = re.compile(r'^level=INFO msg=("(?:[^"\\]|\\.)*")$', re.MULTILINE)
 
 Manifest = dict[str, Any]
 
@@ -41,9 +41,15 @@ class HelmRun:
     """Seconds since the epoch."""
 
     def events(self) -> list[Manifest]:
-        """Return the runner's log lines in the output; Helm 4 prints them all as one quoted message of its own."""
-        lines = [json.loads(part) if part.startswith('"{') else part for part in LOG.findall(self.output)]
-        return [json.loads(line) for line in "\n".join(lines).splitlines()]
+        """Return the runner's log lines in the output."""
+        cut = "".join(json.loads(quoted) for quoted in HELM_4_LOG.findall(self.output))
+        text = cut or "\n".join(line for line in self.output.splitlines() if line.startswith("{"))
+        found = []
+        while text := text.lstrip():
+            event, end = json.JSONDecoder().raw_decode(text)
+            found.append(event)
+            text = text[end:]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ def make_project(directory: Path, template: str) -> None:
     revision.write_bytes((HERE / "adoption" / "create_orders.py").read_bytes())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def from_the_runner(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return an image FROM the runner's, with Alembic's own asynchronous env.py."""
     context = tmp_path_factory.mktemp("from-the-runner")
@@ -45,7 +45,7 @@ def from_the_runner(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) 
     return "orders:from-the-runner"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def with_the_package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a service's own image with the package in it, and an env.py that imports its models and uses psycopg."""
     context = tmp_path_factory.mktemp("with-the-package")
