@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sage_migrate.lock_waits import Lock, describe_sessions
 from sage_migrate.logs import log
 from sage_migrate.redact import shorten_sql
-from sage_migrate.session import Row, Session, is_broken, quote_literal
+from sage_migrate.session import Row, Session, is_broken, quote_literal, set_owner_sql
 from sage_migrate.settings import Settings
 
 _INSUFFICIENT_PRIVILEGE = "42501"
@@ -54,12 +54,12 @@ async def still_there(session: Session, blockers: Sequence[Lock]) -> list[Lock]:
     return [lock for lock in blockers if (lock.pid, lock.virtualtransaction) in alive]
 
 
-async def nudge_autovacuum(session: Session, blockers: Sequence[Lock], settings: Settings) -> None:
+async def nudge_autovacuum(session: Session, blockers: Sequence[Lock]) -> None:
     """Make the autovacuums among ``blockers`` go, which they do without harm; one against wraparound stays."""
     known = {row["pid"]: row for row in await describe_sessions(session, [lock.pid for lock in blockers])}
     for lock in blockers:
         if lock.pid in known and known[lock.pid]["is_background"] and lock.relation:
-            await _nudge(session, lock, settings)
+            await _nudge(session, lock)
 
 
 async def end_idle(session: Session, blockers: Sequence[Lock], settings: Settings) -> bool:
@@ -94,18 +94,18 @@ async def end_idle(session: Session, blockers: Sequence[Lock], settings: Setting
     return True
 
 
-async def _nudge(session: Session, lock: Lock, settings: Settings) -> None:
+async def _nudge(session: Session, lock: Lock) -> None:
     """Wait for a lock that stalls nobody, for as long as makes an autovacuum give way.
 
     PostgreSQL cancels an autovacuum that somebody has waited for longer than deadlock_timeout, so tries of 0.1 s
     never get past one. SHARE UPDATE EXCLUSIVE conflicts with neither reads nor writes. A vacuum to prevent
     wraparound stays: it is waited for.
     """
-    role = f"PERFORM set_config('role', {quote_literal(settings.role)}, true); " if settings.role else ""
+    assert lock.relation is not None
     try:
         await session.fetch(
-            f"DO $nudge$ BEGIN {role}"
-            "PERFORM set_config('lock_timeout', extract(epoch FROM current_setting('deadlock_timeout')::interval)::int + 2 || 's', true);"
+            f"DO $nudge$ BEGIN {set_owner_sql(quote_literal(lock.relation))}"
+            " PERFORM set_config('lock_timeout', extract(epoch FROM current_setting('deadlock_timeout')::interval)::int + 2 || 's', true);"
             f" LOCK TABLE {lock.relation} IN SHARE UPDATE EXCLUSIVE MODE; END $nudge$"
         )
         log.info("autovacuum_gave_way", pid=lock.pid, relation=lock.relation)

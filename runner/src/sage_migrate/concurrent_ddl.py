@@ -13,7 +13,7 @@ from typing import Any
 
 from sage_migrate.errors import DeadlineExceededError, MigrationFailedError
 from sage_migrate.logs import log
-from sage_migrate.session import Session, quote_literal
+from sage_migrate.session import Session, quote_literal, set_owner_sql
 
 Fetch = Callable[[str], Sequence[tuple[Any, ...]]]
 """Run SQL on the migration's own connection, below SQLAlchemy, and return its rows."""
@@ -151,7 +151,7 @@ def note_estimate_sql(statement: str, seconds: float) -> str | None:
         " JOIN pg_class AS class ON class.oid = index.indexrelid"
         f" WHERE index.indrelid = to_regclass({quote_literal(create['table'])}) AND NOT index.indisvalid"
         f" AND class.relname = {quote_literal(_last(create['index']))} LOOP"
-        f" EXECUTE format('COMMENT ON INDEX %s IS %L', broken, '{_NOTE}{seconds:.0f}'); END LOOP; END $note$"
+        f" {set_owner_sql('broken')} EXECUTE format('COMMENT ON INDEX %s IS %L', broken, '{_NOTE}{seconds:.0f}'); END LOOP; END $note$"
     )
 
 

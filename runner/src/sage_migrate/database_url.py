@@ -43,9 +43,8 @@ class DatabaseURL:
         """
         query: dict[str, str | list[str]] = dict(self.query)
         hosts = self.hosts
-        if (
-            "," in hosts
-        ):  # https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#specifying-multiple-fallback-hosts
+        # https://docs.sqlalchemy.org/en/21/dialects/postgresql.html#specifying-multiple-fallback-hosts
+        if "," in hosts:
             query["host"], hosts = hosts.split(","), ""
         if driver == "asyncpg" and "sslmode" in query:
             query["ssl"] = query.pop("sslmode")

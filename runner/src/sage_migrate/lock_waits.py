@@ -97,8 +97,10 @@ class LockWaits:
         while reached:
             step: dict[int, Lock] = {}
             for wait in self._waits:
+                if wait.pid == pid or wait.pid in victims:
+                    continue
                 links = [reached[other.pid] for other in self._in_the_way(wait) if other.pid in reached]
-                if links and wait.pid != pid and wait.pid not in victims:
+                if links:
                     step[wait.pid] = replace(wait, waited_seconds=min(wait.waited_seconds, max(links)))
             victims |= step
             reached = {each: wait.waited_seconds for each, wait in step.items()}

@@ -36,7 +36,7 @@ async def wait_for_blockers(
     await asyncio.sleep(random.uniform(0, longest))  # noqa: S311  jitter
     left: Sequence[Lock] = await still_there(session, blockers)
     if left:
-        await nudge_autovacuum(session, left, settings)
+        await nudge_autovacuum(session, left)
     may_end = True
     while left := await still_there(session, left):
         may_end = may_end and await end_idle(session, left, settings)

@@ -121,6 +121,14 @@ def set_config_sql(parameters: dict[str, str]) -> str:
     )
 
 
+def set_owner_sql(relation: str) -> str:
+    """Return a statement of PL/pgSQL: become the owner of ``relation`` for this transaction, where that is allowed."""
+    return (
+        "PERFORM set_config('role', pg_get_userbyid(relowner), true) FROM pg_class"
+        f" WHERE oid = {relation}::regclass AND pg_has_role(session_user, relowner, 'MEMBER');"
+    )
+
+
 class ControlThread:
     """An event loop in a thread of its own, which drives the gate's sessions and watches."""
 

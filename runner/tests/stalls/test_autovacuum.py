@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 from harness.command import CommandLine
 from harness.postgres import Database
@@ -9,6 +10,7 @@ from harness.project import Project
 from sage_migrate.scratch_server import ScratchServer
 
 from stalls.competitor import Competitor
+from stalls.servers import own_server
 
 SETTINGS = {"autovacuum_naptime": "1s", "synchronous_commit": "off"}
 # The least age that PostgreSQL takes, and as slow as it goes.
@@ -19,7 +21,7 @@ WORKER = "FROM pg_stat_progress_vacuum WHERE relid = 'accounts'::regclass"
 @pytest.fixture(scope="module")
 def server() -> Iterator[ScratchServer]:
     """Run a server whose autovacuum comes at once."""
-    with ScratchServer(settings=SETTINGS) as running:
+    with own_server(**SETTINGS) as running:
         yield running
 
 
@@ -43,12 +45,20 @@ def consume_transaction_ids(database: Database, count: int) -> None:
     database.execute(f"CALL consume({count})")
 
 
-def test_an_ordinary_one_is_made_to_go(project: Project, database: Database, gate: CommandLine) -> None:
-    """It ends for a lock that stalls nobody; the application goes on meanwhile."""
+@pytest.mark.parametrize("login", ["postgres", "login"])
+def test_an_ordinary_one_is_made_to_go(login: str, project: Project, database: Database, gate: CommandLine) -> None:
+    """It ends for a lock that stalls nobody; the application goes on meanwhile. Rights come from the table's owner."""
+    owner, options = f"owner_{database.name}", []
+    if login != "postgres":
+        login, options = f"login_{database.name}", ["--role", owner]
+        database.execute(
+            f"CREATE ROLE {owner}; CREATE ROLE {login} LOGIN NOINHERIT IN ROLE {owner};"
+            f" GRANT CREATE ON SCHEMA public TO {owner}; ALTER TABLE accounts OWNER TO {owner}"
+        )
     database.execute("DELETE FROM accounts WHERE id % 2 = 0; ALTER TABLE accounts SET (autovacuum_enabled = on)")
     database.until(f"EXISTS (SELECT {WORKER})")
     worker = database.value(f"SELECT pid {WORKER}")
-    run = gate.start(project)
+    run = gate.start(project, "upgrade", *options, url=database.url(user=login))
     (blocker,) = run.until("lock_try_failed")["blockers"]
     app = database.connect("webapp")
     waits = [Competitor(app, "UPDATE accounts SET id = id WHERE id = 1").seconds() for _ in range(50)]
@@ -58,6 +68,22 @@ def test_an_ordinary_one_is_made_to_go(project: Project, database: Database, gat
     gone = outcome.one("autovacuum_gave_way")
     assert (gone["pid"], gone["relation"]) == (worker, "accounts")
     assert outcome.seconds < 10
+    if options:
+        database.execute(f"DROP OWNED BY {owner}, {login} CASCADE; DROP ROLE {owner}, {login}")
+
+
+def test_one_while_an_index_is_built_anew(project: Project, database: Database, gate: CommandLine) -> None:
+    """An autovacuum builds nothing, though it holds the lock that a builder holds: the INVALID index is dropped."""
+    statement = "CREATE UNIQUE INDEX CONCURRENTLY accounts_filler ON accounts (filler)"
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        database.execute(statement)
+    database.execute("UPDATE accounts SET filler = id::text; ALTER TABLE accounts SET (autovacuum_enabled = on)")
+    database.until(f"EXISTS (SELECT {WORKER})")
+    code = f"with op.get_context().autocommit_block():\n    op.execute({statement!r})"
+    project.add("a1", code, down=None)
+    outcome = gate.run(project).expect(0)
+    assert outcome.one("invalid_index_dropped")["index"] == "public.accounts_filler"
+    assert outcome.one("revision_applied")["tries"] == 1
 
 
 def test_one_against_wraparound_is_waited_for(project: Project, database: Database, gate: CommandLine) -> None:

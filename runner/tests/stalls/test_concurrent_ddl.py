@@ -422,14 +422,21 @@ def test_vacuum_full_is_not_patient(project: Project, database: Database, gate: 
 
 
 def test_a_build_that_does_not_fit_the_deadline(project: Project, database: Database, gate: CommandLine) -> None:
-    """It is stopped with an estimate; the next run refuses it at once, and one with time enough builds it."""
+    """It is stopped with an estimate; the next run refuses it at once, and one with time enough builds it.
+
+    The login role has no rights of its own: the owner's are used to note the estimate.
+    """
+    owner, login = f"owner_{database.name}", f"login_{database.name}"
     # One row a page, so that the progress, which counts pages, is even.
     database.execute(
         "DROP TABLE accounts; CREATE TABLE accounts (id int PRIMARY KEY, filler text) WITH (fillfactor = 10);"
-        " INSERT INTO accounts SELECT n, repeat('x', 500) FROM generate_series(1, 200) AS n"
+        " INSERT INTO accounts SELECT n, repeat('x', 500) FROM generate_series(1, 200) AS n;"
+        f" CREATE ROLE {owner}; CREATE ROLE {login} LOGIN NOINHERIT IN ROLE {owner};"
+        f" GRANT CREATE ON SCHEMA public TO {owner}; ALTER TABLE accounts OWNER TO {owner}"
     )
+    arguments, url = (*QUICK, "--role", owner), database.url(user=login)
     project.add("a1", apart(SLOW))
-    outcome = gate.run(project, *QUICK, "--deadline", "6s").expect(34)
+    outcome = gate.run(project, *arguments, "--deadline", "6s", url=url).expect(34)
     estimate = outcome.failed["estimated_seconds"]
     assert outcome.failed["index"] == "accounts_slow"
     assert 25 < estimate < 80  # a scan of 200 times 0.1 s, and half of the whole is not the scan
@@ -439,13 +446,14 @@ def test_a_build_that_does_not_fit_the_deadline(project: Project, database: Data
     )
     assert invalid(database) == ["accounts_slow"]
 
-    again = gate.run(project, *QUICK, "--deadline", "6s").expect(34)
+    again = gate.run(project, *arguments, "--deadline", "6s", url=url).expect(34)
     assert again.seconds < 5
     assert "An earlier build of index public.accounts_slow was broken off, and " in again.message
     assert invalid(database) == ["accounts_slow"]
 
     database.execute("CREATE OR REPLACE FUNCTION slow(id int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT id'")
-    outcome = gate.run(project, *QUICK, "--deadline", "600s").expect(0)
+    outcome = gate.run(project, *arguments, "--deadline", "600s", url=url).expect(0)
     assert outcome.one("invalid_index_dropped")["index"] == "public.accounts_slow"
     assert indexes(database) == ["accounts_pkey", "accounts_slow"]
     assert database.value("SELECT obj_description('accounts_slow'::regclass)") is None
+    database.execute(f"DROP OWNED BY {owner}, {login} CASCADE; DROP ROLE {owner}, {login}")

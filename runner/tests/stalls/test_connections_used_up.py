@@ -11,6 +11,8 @@ from harness.postgres import Database
 from harness.project import Project
 from sage_migrate.scratch_server import ScratchServer
 
+from stalls.servers import own_server
+
 STYLES = [
     ("psycopg2", env_files.SYNC),
     ("psycopg", env_files.SYNC),
@@ -23,7 +25,7 @@ TOO_MANY = "sorry, too many clients already"
 @pytest.fixture(scope="module")
 def server() -> Iterator[ScratchServer]:
     """Run a server with few places."""
-    with ScratchServer(settings={"max_connections": "12", "superuser_reserved_connections": "1"}) as running:
+    with own_server(max_connections="12", superuser_reserved_connections="1") as running:
         yield running
 
 

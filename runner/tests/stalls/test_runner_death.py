@@ -18,6 +18,7 @@ from sage_migrate.scratch_server import ScratchServer
 
 from stalls.competitor import Competitor
 from stalls.network_namespace import network_namespace, swallow_packets
+from stalls.servers import own_server
 
 STYLES = [
     ("psycopg2", env_files.SYNC),
@@ -111,7 +112,7 @@ def test_its_network_is_silent(driver: str, env: str, project: Project, accounts
 @pytest.fixture
 def cut_off(tmp_path: Path) -> Iterator[tuple[ScratchServer, CommandLine, psycopg.Connection[tuple[object, ...]]]]:
     """Run server and runner in a network of their own; the test looks on by the server's socket."""
-    with network_namespace(), ScratchServer() as server, closing(Launcher()) as launcher:
+    with network_namespace(), own_server() as server, closing(Launcher()) as launcher:
         gate = CommandLine(launcher, server.url(), tmp_path)
         with psycopg.connect(
             host=str(server.directory), port=server.port, user="postgres", dbname="postgres", autocommit=True

@@ -18,6 +18,8 @@ from harness.proxy import Proxy
 from sage_migrate.advisory_lock import LOCK_KEY
 from sage_migrate.scratch_server import ScratchServer
 
+from stalls.servers import own_server
+
 STYLES = [
     ("psycopg2", env_files.SYNC),
     ("psycopg", env_files.SYNC),
@@ -30,7 +32,7 @@ SLEEPING = "%pg_sleep(40)%"
 @pytest.fixture(scope="module")
 def server() -> Iterator[ScratchServer]:
     """Run a server of these tests' own."""
-    with ScratchServer() as running:
+    with own_server() as running:
         yield running
 
 

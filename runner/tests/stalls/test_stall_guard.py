@@ -13,6 +13,7 @@ from sage_migrate.gate import Gate, LockedDatabase, MigrationBackend
 from sage_migrate.interruption import Interruption
 from sage_migrate.session import connect_by_url
 from sage_migrate.settings import Settings
+from sage_migrate.wait import wait_for_database
 
 from stalls.competitor import Competitor
 
@@ -271,6 +272,27 @@ def test_roles_without_rights(project: Project, database: Database, gate: Comman
     database.execute(f"DROP OWNED BY {owner}, {user} CASCADE; DROP ROLE {owner}, {user}")
 
 
+@pytest.mark.parametrize(("driver", "env"), STYLES)
+def test_a_role_that_is_set(driver: str, env: str, project: Project, database: Database, gate: CommandLine) -> None:
+    """A login role without rights of its own migrates as the owner, and still cancels itself in time."""
+    owner, login = f"owner_{database.name}", f"login_{database.name}"
+    database.execute(
+        f"CREATE ROLE {owner}; CREATE ROLE {login} LOGIN NOINHERIT IN ROLE {owner}; GRANT CREATE ON SCHEMA public TO {owner};"
+        f" ALTER TABLE accounts OWNER TO {owner}"
+    )
+    project.write("migrations/env.py", env)
+    project.add("a1", "ALTER TABLE accounts ADD x int")
+    project.add("b2", HOLD)
+    url = database.url(driver, user=login)
+    gate.run(project, *ARGUMENTS, "a1", "--role", owner, url=url).expect(0)
+    run = gate.start(project, *ARGUMENTS, "--role", owner, url=url)
+    database.until_running(SLEEPING)
+    app = Competitor(database.connect("webapp"), "SELECT * FROM accounts")
+    run.wait().expect(32)
+    assert app.seconds() < BUDGET + MARGIN
+    database.execute(f"DROP OWNED BY {owner}, {login} CASCADE; DROP ROLE {owner}, {login}")
+
+
 def test_a_commit_under_way_is_never_cancelled(project: Project, database: Database, gate: CommandLine) -> None:
     """COMMIT does the deferred work; who waits meanwhile waits for it to end, and what is reported is what is there."""
     database.execute("""
@@ -354,9 +376,11 @@ def test_a_pid_that_was_given_to_somebody_else(project: Project, database: Datab
     sleeping = Competitor(app, "SELECT pg_sleep(1)")
     pid = database.until_running("%pg_sleep(1)%")
     start = database.value(f"SELECT backend_start::text FROM pg_stat_activity WHERE pid = {pid}")
+    connect = connect_by_url(settings)
     with Gate(settings, Interruption()) as own:
-        lock, watch = (own.keep(own.call(connect_by_url(settings)(name))) for name in ("lock", "watch"))
-        connect = connect_by_url(settings)
+        lock, watch = (
+            own.keep(own.call(wait_for_database(connect, name, wait_timeout=9))) for name in ("lock", "watch")
+        )
         own.open(LockedDatabase(connect=connect, lock=lock, watch=watch, lock_pid=0, lock_token=0))
         earlier = MigrationBackend(pid=pid, backend_start="2020-01-01 00:00:00+00")
         own.call(own.cancel_migration("pg_terminate_backend", earlier))

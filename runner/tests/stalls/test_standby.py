@@ -13,6 +13,7 @@ from sage_migrate.scratch_server import ScratchServer
 
 from stalls.competitor import Competitor
 from stalls.replication import Standby
+from stalls.servers import own_server
 
 STYLES = [("psycopg2", env_files.SYNC), ("asyncpg", env_files.ASYNC)]
 
@@ -20,7 +21,7 @@ STYLES = [("psycopg2", env_files.SYNC), ("asyncpg", env_files.ASYNC)]
 @pytest.fixture
 def server() -> Iterator[ScratchServer]:
     """Run a primary that a test may lose."""
-    with ScratchServer() as running:
+    with own_server() as running:
         yield running
 
 

@@ -82,10 +82,24 @@ async def read_versions(session: Session, table: str) -> tuple[str, ...]:
 
     A table that is not there, because its creation was rolled back, holds nothing.
     """
-    (row,) = await session.fetch(f"SELECT to_regclass({quote_literal(table)}) IS NULL AS absent")
-    if row["absent"]:
-        return ()
-    rows = await session.fetch(f"SELECT version_num FROM {table}")  # noqa: S608  quoted
+    # Where env.py, or --role, migrates as another role, that one owns the table and this one may lack the right.
+    owners = await session.fetch(
+        "SELECT quote_ident(pg_get_userbyid(class.relowner)) AS owner FROM pg_class AS class"  # noqa: S608  quoted
+        " JOIN pg_namespace AS space ON space.oid = class.relnamespace,"
+        " LATERAL (SELECT '\"' || replace(space.nspname, '\"', '\"\"') || '\"' AS space,"
+        "  '\"' || replace(class.relname, '\"', '\"\"') || '\"' AS name) AS quoted"
+        f" WHERE ({quote_literal(table)} IN (quote_ident(space.nspname) || '.' || quote_ident(class.relname),"
+        f"  quoted.space || '.' || quoted.name) OR {quote_literal(table)} = quoted.name AND pg_table_is_visible(class.oid))"
+        " AND NOT (has_schema_privilege(space.oid, 'USAGE') AND has_table_privilege(class.oid, 'SELECT'))"
+    )
+    if owners:
+        await session.fetch(f"SET ROLE {owners[0]['owner']}")
+    try:
+        (row,) = await session.fetch(f"SELECT to_regclass({quote_literal(table)}) IS NULL AS absent")
+        rows = [] if row["absent"] else await session.fetch(f"SELECT version_num FROM {table}")  # noqa: S608  quoted
+    finally:
+        if owners:
+            await session.fetch("RESET ROLE")
     return tuple(sorted(row["version_num"] for row in rows))
 
 
