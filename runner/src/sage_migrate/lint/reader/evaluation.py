@@ -15,6 +15,7 @@ from sage_migrate.lint.reader.values import (
     BoundConnection,
     Compared,
     Function,
+    Imported,
     Made,
     Name,
     Scope,
@@ -24,7 +25,7 @@ from sage_migrate.lint.reader.values import (
 from sage_migrate.lint.statements import UNKNOWN
 
 # A history's revisions are short; what takes more steps than this is left with a note.
-_STEPS = 200_000
+_STEPS = 100_000
 _DEPTH = 25
 _TURNS = 500
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
@@ -237,7 +238,6 @@ class Evaluation:
     def _s_ImportFrom(self, node: ast.ImportFrom) -> None:  # noqa: N802
         dotted = node.module or ""
         path = Path(self.scope_path())
-        scope: Scope | None = None
         if node.level:
             base = path
             for _ in range(node.level):
@@ -246,40 +246,50 @@ class Evaluation:
             found = next((f for f in (file.with_suffix(".py"), file / "__init__.py") if f.is_file()), None)
         else:
             found = None if _third_party(dotted) else find_module(dotted, path)
-        if found is not None and (tree := parse_module(found)) is not None and self.depth < _DEPTH:
-            self.depth += 1
-            try:
-                scope = self.module_scope(tree, found)
-            finally:
-                self.depth -= 1
         for each in node.names:
+            name = each.asname or each.name
+            full = f"{dotted}.{each.name}" if dotted else each.name
             if each.name == "*":
+                scope = self._file_scope(found) if found else None
                 if scope is not None:
                     self.scope.names.update({k: v for k, v in scope.names.items() if not k.startswith("_")})
-                continue
-            name = each.asname or each.name
-            if scope is not None and each.name in scope.names:
-                self.scope.names[name] = scope.names[each.name]
-            elif scope is None or found is None or found.name != "__init__.py":
-                submodule = found.parent / f"{each.name}.py" if found and found.name == "__init__.py" else None
-                self.scope.names[name] = (
-                    self._file(submodule)
-                    if submodule
-                    else self._module(f"{dotted}.{each.name}" if dotted else each.name)
-                )
+            elif found is not None:
+                self.scope.names[name] = Imported(found, each.name, full)
             else:
-                submodule = found.parent / f"{each.name}.py"
-                self.scope.names[name] = self._file(submodule) if submodule.is_file() else Name(f"{dotted}.{each.name}")
+                self.scope.names[name] = self._module(full)
 
-    def _file(self, path: Path) -> Any:
+    def _file_scope(self, path: Path) -> Scope | None:
         tree = parse_module(path)
-        return Made("module", [], self.module_scope(tree, path).names) if tree is not None else UNKNOWN_VALUE
+        if tree is None or self.depth >= _DEPTH:
+            return None
+        self.depth += 1
+        try:
+            return self.module_scope(tree, path)
+        finally:
+            self.depth -= 1
+
+    def _follow(self, value: Any) -> Any:
+        """Return what an imported name stands for."""
+        for _ in range(_DEPTH):
+            if not isinstance(value, Imported):
+                return value
+            scope = self._file_scope(value.file)
+            if scope is None:
+                return UNKNOWN_VALUE
+            if value.name is None:
+                return Made("module", [], scope.names)
+            if value.name in scope.names:
+                value = scope.names[value.name]
+                continue
+            submodule = value.file.parent / f"{value.name}.py" if value.file.name == "__init__.py" else None
+            value = Imported(submodule, None, value.dotted) if submodule and submodule.is_file() else Name(value.dotted)
+        return UNKNOWN_VALUE
 
     def _module(self, dotted: str) -> Any:
         if not _third_party(dotted):
             found = find_module(dotted, Path(self.scope_path()))
             if found is not None and found.name != "__init__.py" and found != self.path:
-                return self._file(found)
+                return Imported(found, None, dotted)
         return Name(dotted)
 
     def scope_path(self) -> str:
@@ -413,7 +423,7 @@ class Evaluation:
 
     def _v_Name(self, node: ast.Name) -> Any:  # noqa: N802
         try:
-            return self.scope.look_up(node.id)
+            return self._follow(self.scope.look_up(node.id))
         except KeyError:
             return Name(f"builtins.{node.id}") if hasattr(builtins, node.id) else UNKNOWN_VALUE
 
@@ -608,7 +618,7 @@ class Evaluation:
             return Name(f"{value.dotted}.{node.attr}")
         if isinstance(value, Made):
             if value.name in ("module", "class"):
-                return value.keywords.get(node.attr, UNKNOWN_VALUE)
+                return self._follow(value.keywords.get(node.attr, UNKNOWN_VALUE))
             if value.name == "Row":
                 return UNKNOWN_VALUE
             return (
@@ -647,7 +657,7 @@ class Evaluation:
                 self.location = node
                 return self.calls.made_method(target, method, args, keywords)
             if isinstance(target, Made):
-                return self._call(target.keywords.get(method, UNKNOWN_VALUE), args, keywords, node)
+                return self._call(self._follow(target.keywords.get(method, UNKNOWN_VALUE)), args, keywords, node)
             if isinstance(target, PurePath):
                 return _path_method(target, method, args)
             if not isinstance(target, (Name, Unknown)):

@@ -2,6 +2,7 @@
 
 import ast
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -70,6 +71,16 @@ class Batch:
     """The object of ``with op.batch_alter_table(…) as batch_op``."""
 
     table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A name that a module imports, looked up only when it is used: most of what is imported is not."""
+
+    file: Path
+    name: str | None
+    """None for the module itself."""
+    dotted: str
 
 
 @dataclass(slots=True)
