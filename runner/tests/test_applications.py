@@ -13,7 +13,10 @@ from harness.project import Project
 
 def test_an_application_that_configures_structlog(tmp_path: Path, gate: CommandLine) -> None:
     """Our events stay one JSON object a line, on stdout (Airflow 3)."""
-    own = "import sys, structlog; structlog.configure(processors=[structlog.dev.ConsoleRenderer()], logger_factory=structlog.PrintLoggerFactory(sys.stderr))"
+    own = (
+        "import sys, structlog; structlog.configure(processors=[structlog.dev.ConsoleRenderer()], "
+        "logger_factory=structlog.PrintLoggerFactory(sys.stderr))"
+    )
     project = Project(tmp_path / "other", f"{own}\n{SYNC}")
     project.add("a1", "CREATE TABLE one (id int)")
     assert gate.run(project).expect(0).applied == ["a1"]
@@ -51,7 +54,10 @@ def test_an_env_py_that_chooses_the_history(tmp_path: Path, gate: CommandLine) -
 def test_a_program_that_runs_the_gate_in_a_thread(tmp_path: Path, project: Project, database: Database) -> None:
     """It may call main() off its main thread, where no signal handler can be set: its signals stay its own (Prefect)."""
     project.add("a1", "CREATE TABLE one (id int)")
-    code = "import threading; from sage_migrate.cli import main; thread = threading.Thread(target=main, args=(['upgrade'],)); thread.start(); thread.join()"
+    code = (
+        "import threading; from sage_migrate.cli import main; "
+        "thread = threading.Thread(target=main, args=(['upgrade'],)); thread.start(); thread.join()"
+    )
     environment = {**os.environ, "DATABASE_URL": database.url()}
     subprocess.run([sys.executable, "-c", code], cwd=project.directory, env=environment, check=True)
     assert database.version() == ["a1"]
