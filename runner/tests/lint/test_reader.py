@@ -40,6 +40,7 @@ def _actions(source: str, path: Path = Path("revision.py")) -> list[ir.Action]:
         "if unknown():\n        return\n    op.drop_table('orders')",
         "try:\n        op.drop_table('orders')\n    except Exception:\n        pass",
         "helper('orders')",
+        "with op.batch_alter_table('users') as batch_op:\n        batch_op.execute('DROP TABLE orders')",
         "match name:\n        case 'orders':\n            op.drop_table(name)",
     ],
 )
@@ -78,6 +79,13 @@ def test_what_is_not_followed_is_said(body: str) -> None:
     """Silence would look like safety."""
     (action,) = _actions(f"from somewhere import fetch, elsewhere\ndef upgrade():\n    {body}\n")[-1:]
     assert isinstance(action, ir.NotUnderstood)
+
+
+def test_values_of_other_packages_are_no_notes() -> None:
+    """Only what may send something is worth a note: a column's type of the project's own, or a line of its log, does not."""
+    source = "from somewhere import Money, logger\ndef upgrade():\n    logger.info('adding')\n    op.add_column('a', sa.Column('b', Money()))\n"
+    (action,) = _actions(source)
+    assert isinstance(action, ir.AddColumn)
 
 
 def test_other_dialects_are_left_out() -> None:

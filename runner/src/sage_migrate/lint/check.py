@@ -136,8 +136,8 @@ def _violation(rule: Rule, finding: Finding, revision: Revision, statement: ir.S
         line=line,
         column=statement.column if statement and finding.line is None else 1,
         severity=rule.severity,
-        message=finding.message,
-        help=finding.help,
+        message=finding.message.replace(ir.UNKNOWN, "…"),
+        help=finding.help.replace(ir.UNKNOWN, "…"),
     )
 
 

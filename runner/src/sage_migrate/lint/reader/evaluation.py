@@ -140,6 +140,8 @@ class Evaluation:
         """How many conditions that nobody knows the code at hand stands under."""
         self.repeated = 0
         self.location: ast.AST | None = None
+        self.discarded: ast.AST | None = None
+        """The call whose value nobody takes: it is made for what it does."""
         self.scope = Scope({})
 
     def module_scope(self, tree: ast.Module, path: Path) -> Scope:
@@ -171,6 +173,7 @@ class Evaluation:
         pass
 
     def _s_Expr(self, node: ast.Expr) -> None:  # noqa: N802
+        self.discarded = node.value
         self.value(node.value)
 
     def _s_Assign(self, node: ast.Assign) -> None:  # noqa: N802

@@ -24,6 +24,22 @@ from sage_migrate.lint.reader.values import (
 )
 
 _SENDS = frozenset(("execute", "exec_driver_sql", "scalar", "scalars", "execute_sql", "exec"))
+_TELLS = frozenset(
+    (
+        "debug",
+        "info",
+        "warning",
+        "warn",
+        "error",
+        "exception",
+        "critical",
+        "log",
+        "print",
+        "echo",
+        "secho",
+        "basicConfig",
+    )
+)
 _STANDARD = frozenset(
     [
         "builtins",
@@ -485,7 +501,8 @@ class Operations:
             isinstance(each, (BoundConnection, Batch)) or (isinstance(each, Name) and each.dotted == "alembic.op")
             for each in given
         )
-        if dotted.split(".")[0] not in _STANDARD and (touches or not self._silent):
+        acts = self.evaluation.discarded is self.evaluation.location and name not in _TELLS
+        if dotted.split(".")[0] not in _STANDARD and (touches or (acts and not self._silent)):
             self.note(f"what {dotted}() sends could not be followed: its source was not found")
         return UNKNOWN_VALUE
 
@@ -511,8 +528,8 @@ class Operations:
         return args[0] if args else UNKNOWN_VALUE
 
     def _batch(self, batch: Batch, name: str, args: list[Any], keywords: dict[str, Any]) -> Any:
-        if name == "f":
-            return args[0] if args else UNKNOWN_VALUE
+        if name in ("f", "execute", "get_bind", "get_context", "inline_literal", "bulk_insert"):
+            return self._plain(name, args, keywords)
         first_is_name = name in (
             "create_index",
             "create_foreign_key",
