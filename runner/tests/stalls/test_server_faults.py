@@ -217,7 +217,7 @@ def test_a_role_without_rights(driver: str, env: str, project: Project, database
 def test_a_role_that_may_not_even_begin(project: Project, database: Database, gate: CommandLine) -> None:
     """Without CREATE on the schema not even the version table can be made."""
     role = f"poor_{database.name}"
-    database.execute(f"CREATE ROLE {role} LOGIN")
+    database.execute(f"CREATE ROLE {role} LOGIN; REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     project.add("a1", "CREATE TABLE one (id int)")
     outcome = gate.run(project, url=database.url(user=role)).expect(40)
     assert outcome.failed["sqlstate"] == "42501"

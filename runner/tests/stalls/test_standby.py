@@ -13,15 +13,14 @@ from sage_migrate.scratch_server import ScratchServer
 
 from stalls.competitor import Competitor
 from stalls.replication import Standby
-from stalls.servers import own_server
 
 STYLES = [("psycopg2", env_files.SYNC), ("asyncpg", env_files.ASYNC)]
 
 
 @pytest.fixture
 def server() -> Iterator[ScratchServer]:
-    """Run a primary that a test may lose."""
-    with own_server() as running:
+    """Run a primary that a test may lose: the embedded one, since bundles of older servers lack pg_basebackup."""
+    with ScratchServer() as running:
         yield running
 
 
