@@ -153,8 +153,12 @@ def _parser() -> argparse.ArgumentParser:
     lint.set_defaults(debug=False)
     lint.add_argument("paths", nargs="*", metavar="PATH", help="revisions, or directories of them (default: here)")
     lint.add_argument("--format", choices=("text", "json", "github", "sarif"), default="text")
-    lint.add_argument("--fail-on", choices=("error", "warning"), help="the least severity that ends in status 1 (default: error)")
-    lint.add_argument("--since", metavar="REVISION", help="the last released one: it and those before it are not linted")
+    lint.add_argument(
+        "--fail-on", choices=("error", "warning"), help="the least severity that ends in status 1 (default: error)"
+    )
+    lint.add_argument(
+        "--since", metavar="REVISION", help="the last released one: it and those before it are not linted"
+    )
     lint.add_argument("--explain", metavar="CODE", help="print a rule's page")
     return parser
 
