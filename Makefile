@@ -1,6 +1,6 @@
 # One command each. Python >= 3.11 is enough for demo, test and docs; the others say what else they need.
 .POSIX:
-.PHONY: help demo test lint docs charts compatibility e2e kind bench clean
+.PHONY: help demo test lint docs charts compat compatibility e2e kind bench clean
 
 PYTHON = python3
 VENV = .venv
@@ -36,6 +36,9 @@ docs: $(VENV)/made ## write the generated pages anew
 
 charts: $(VENV)/made ## the charts as Helm 3 and 4 render them (Go)
 	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST) tests/chart
+
+compat: $(VENV)/made ## released projects under bare Alembic and under the gate (downloads gigabytes)
+	$(BIN)/python -m tests.compat
 
 compatibility: ## the runner beside SQLAlchemy 2.0 and 1.4, on PostgreSQL 14 (npm, Linux on x86-64)
 	ci/compatibility.sh $(PYTHON)
