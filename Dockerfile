@@ -6,9 +6,9 @@ ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-trixie
 # pip has an environment of its own, /build, and fills the one that ships, /opt/venv, from outside: nothing that can
 # install or compile gets into an image.
 FROM ${PYTHON_IMAGE} AS build
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_CACHE_DIR=/pip-cache PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 COPY ci/requirements-build.txt /requirements-build.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/pip-cache \
     python3 -m venv /build \
     && /build/bin/pip install --require-hashes --only-binary=:all: --requirement /requirements-build.txt \
     && python3 -m venv --without-pip /opt/venv
@@ -19,7 +19,7 @@ RUN /build/bin/pip wheel --no-deps --no-build-isolation --no-index --wheel-dir /
 
 FROM build AS runner-venv
 COPY runner/requirements.txt /requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/pip-cache \
     /build/bin/pip --python /opt/venv install --require-hashes --only-binary=:all: --requirement /requirements.txt
 COPY --from=wheel /wheel /wheel
 RUN /build/bin/pip --python /opt/venv install --no-deps --no-index /wheel/*.whl \
@@ -27,7 +27,7 @@ RUN /build/bin/pip --python /opt/venv install --no-deps --no-index /wheel/*.whl 
 
 FROM runner-venv AS app-venv
 COPY backend/requirements.txt /requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/pip-cache \
     /build/bin/pip --python /opt/venv install --require-hashes --only-binary=:all: --requirement /requirements.txt \
     && /build/bin/pip --python /opt/venv check
 
