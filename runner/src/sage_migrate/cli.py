@@ -93,17 +93,12 @@ def _upgrade(arguments: argparse.Namespace, settings: Settings, report: Report, 
 def _wait(_arguments: argparse.Namespace, settings: Settings, report: Report, interruption: Interruption) -> int:
     from sage_migrate.gate import Gate
     from sage_migrate.session import connect_by_url
-    from sage_migrate.wait import wait_for_database
 
     if settings.database_url is None:
         msg = "No database is named."
         raise UsageError(msg, remedy="Set SAGE_MIGRATE_DATABASE_URL, DATABASE_URL, DATABASE_URL_FILE or PGHOST.")
     with Gate(settings, interruption) as gate:
-        gate.keep(
-            gate.call(
-                wait_for_database(connect_by_url(settings), "sage-migrate wait", wait_timeout=settings.wait_timeout)
-            )
-        )
+        gate.connect_session(connect_by_url(settings), "sage-migrate wait")
     report.outcome = "database ready"
     finish(report, termination_log=settings.termination_log)
     return 0

@@ -23,7 +23,6 @@ from sage_migrate.logs import log
 from sage_migrate.preflight.server import check_pooler, check_server
 from sage_migrate.session import Session, connect_by_url
 from sage_migrate.settings import PREFIX, Settings
-from sage_migrate.wait import wait_for_database
 
 # Kubernetes gives each pod its name and the addresses of all Services; a shell counts its depth. The URL is
 # fingerprinted by its parts, so that a rotated password changes nothing.
@@ -76,12 +75,10 @@ def heads_without_work(settings: Settings, interruption: Interruption, mark: str
         return ()
     connect = connect_by_url(settings)
     with Gate(settings, interruption) as gate:
-        lock = gate.keep(gate.call(wait_for_database(connect, "sage-migrate lock", wait_timeout=settings.wait_timeout)))
+        lock = gate.connect_session(connect, "sage-migrate lock")
         heads = gate.call(_proved_heads(lock, mark))
         if heads:
-            watch = gate.keep(
-                gate.call(wait_for_database(connect, "sage-migrate watch", wait_timeout=settings.wait_timeout))
-            )
+            watch = gate.connect_session(connect, "sage-migrate watch")
             gate.call(check_server(lock))
             gate.call(check_pooler(lock, watch))
             log.info(

@@ -19,6 +19,7 @@ from sage_migrate.session import Connect, ControlThread, Session, is_broken, quo
 from sage_migrate.settings import Settings
 from sage_migrate.stall_guard import StallGuard
 from sage_migrate.timeline.listener import RunListener
+from sage_migrate.wait import wait_for_database
 
 T = TypeVar("T")
 
@@ -110,8 +111,14 @@ class Gate:
         """Return the seconds left until the deadline, never negative."""
         return max(0.0, self._deadline - time.monotonic())
 
-    def keep(self, session: Session) -> Session:
-        """Close ``session`` at the end of the run."""
+    def connect_session(self, connect: Connect, application_name: str) -> Session:
+        """Wait for the database and return a session of the run's own, which is closed at its end.
+
+        Raises:
+            GateError: as `wait_for_database`, or the interruption's.
+        """
+        timeout = min(self.settings.wait_timeout, self.remaining())
+        session = self.call(wait_for_database(connect, application_name, wait_timeout=timeout))
         self._sessions.append(session)
         return session
 

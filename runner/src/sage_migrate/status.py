@@ -16,7 +16,6 @@ from sage_migrate.preflight.position import read_position
 from sage_migrate.project import Project, load_project, offer_url
 from sage_migrate.session import connect_by_url
 from sage_migrate.settings import Settings
-from sage_migrate.wait import wait_for_database
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +78,7 @@ def _ask(settings: Settings, project: Project, interruption: Interruption, targe
     offer_url(settings, project)
     with Gate(settings, interruption) as gate:
         if settings.database_url is not None:
-            gate.keep(
-                gate.call(
-                    wait_for_database(
-                        connect_by_url(settings), "sage-migrate status", wait_timeout=settings.wait_timeout
-                    )
-                )
-            )
+            gate.connect_session(connect_by_url(settings), "sage-migrate status")
         found: list[Status] = []
 
         def look(heads: tuple[str, ...], context: MigrationContext) -> list[Any]:

@@ -17,7 +17,6 @@ from sage_migrate.project import Project, load_project, offer_url
 from sage_migrate.report import Report
 from sage_migrate.session import Connect, connect_by_url, quote_literal
 from sage_migrate.settings import Settings
-from sage_migrate.wait import wait_for_database
 
 
 def upgrade(
@@ -48,11 +47,8 @@ def upgrade(
 
 def open_gate(gate: Gate, connect: Connect) -> None:
     """Wait for the database, check the server, and take the runner's lock."""
-    timeout = min(gate.settings.wait_timeout, gate.remaining())
-    lock = gate.call(wait_for_database(connect, "sage-migrate lock", wait_timeout=timeout))
-    gate.keep(lock)
-    watch = gate.call(wait_for_database(connect, "sage-migrate watch", wait_timeout=timeout))
-    gate.keep(watch)
+    lock = gate.connect_session(connect, "sage-migrate lock")
+    watch = gate.connect_session(connect, "sage-migrate watch")
     gate.call(check_server(lock))
     gate.call(check_pooler(lock, watch))
     gate.expect_deadline_error(
