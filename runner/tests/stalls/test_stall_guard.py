@@ -13,7 +13,6 @@ from sage_migrate.gate import Gate, LockedDatabase, MigrationBackend
 from sage_migrate.interruption import Interruption
 from sage_migrate.session import connect_by_url
 from sage_migrate.settings import Settings
-from sage_migrate.wait import wait_for_database
 
 from stalls.competitor import Competitor
 
@@ -378,9 +377,7 @@ def test_a_pid_that_was_given_to_somebody_else(project: Project, database: Datab
     start = database.value(f"SELECT backend_start::text FROM pg_stat_activity WHERE pid = {pid}")
     connect = connect_by_url(settings)
     with Gate(settings, Interruption()) as own:
-        lock, watch = (
-            own.keep(own.call(wait_for_database(connect, name, wait_timeout=9))) for name in ("lock", "watch")
-        )
+        lock, watch = (own.connect_session(connect, name) for name in ("lock", "watch"))
         own.open(LockedDatabase(connect=connect, lock=lock, watch=watch, lock_pid=0, lock_token=0))
         earlier = MigrationBackend(pid=pid, backend_start="2020-01-01 00:00:00+00")
         own.call(own.cancel_migration("pg_terminate_backend", earlier))
