@@ -75,7 +75,7 @@ def settings_page() -> str:
         ("option", "variable", "default", "chart value", "what it is for"),
         ((f"`--{o.name}`", f"`{o.variable}`", _default(o), _code(in_chart.get(o.variable)), _what(o)) for o in OPTIONS),
     )
-    parser = cli._parser()  # noqa: SLF001  the one description of the command line
+    parser = cli._parser(cli.REVIEW_TIME)  # noqa: SLF001  the one description of the command line
     subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
     about = {choice.dest: choice.help or "" for choice in subparsers._choices_actions}  # noqa: SLF001
     commands = _table(

@@ -1,13 +1,15 @@
 """The command line. The only place that ends the process."""
 
 import argparse
+import importlib
 import json
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from sage_migrate import __version__
 from sage_migrate.errors import GateError, UsageError
@@ -19,14 +21,19 @@ from sage_migrate.settings import PREFIX, Settings, add_options, read_settings
 # Less than Kubernetes' default grace period of 30 s, so that the reason is still written.
 _ABANDON_SECONDS = 15
 _LOG_FORMATS = ("json", "console")
+# Commands that no deploy runs. Each one's package has a module `command` with `add_arguments` and `run`; it is imported
+# only where the command line names it, so that the runner image needs none of their dependencies.
+REVIEW_TIME = {
+    "lint": "static rules: what the revisions would do to a live database",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     log_format = arguments.log_format or os.environ.get(f"{PREFIX}LOG_FORMAT")
-    # What `status` or `lint` prints is its answer; events must not stand in it.
-    answers = arguments.command in ("status", "lint")
+    # What these print is their answer; events must not stand in it.
+    answers = arguments.command == "status" or arguments.command in REVIEW_TIME
     configure_logs(log_format if log_format in _LOG_FORMATS else None, stream=sys.stderr if answers else sys.stdout)
     report = Report(command=arguments.command)
     settings: Settings | None = None
@@ -35,10 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(  # noqa: TRY301  reported like every other
                 f"{PREFIX}LOG_FORMAT is '{log_format}'.", remedy=f"Use one of: {', '.join(_LOG_FORMATS)}."
             )
-        if arguments.command == "lint":
-            from sage_migrate.lint.command import run
-
-            return run(arguments)
+        if arguments.command in REVIEW_TIME:
+            status: int = _review_time(arguments.command).run(arguments)
+            return status
         settings = read_settings(arguments)
         if settings.report:
             from sage_migrate.timeline.recorder import Recorder
@@ -120,7 +126,12 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Report, Interruptio
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _review_time(name: str) -> Any:
+    return importlib.import_module(f"sage_migrate.{name}.command")
+
+
+def _parser(named: Iterable[str]) -> argparse.ArgumentParser:
+    """Return the parser; of the review-time commands only those in ``named`` know their arguments."""
     parser = argparse.ArgumentParser(
         prog="sage-migrate", description="Take Alembic migrations to production without breaking the application."
     )
@@ -144,17 +155,11 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--format", choices=("text", "json"), default="text")
     for command in commands.choices.values():
         add_options(command)
-    lint = commands.add_parser("lint", help="static rules: what the revisions would do to a live database")
-    lint.set_defaults(debug=False)
-    lint.add_argument("paths", nargs="*", metavar="PATH", help="revisions, or directories of them (default: here)")
-    lint.add_argument("--format", choices=("text", "json", "github", "sarif"), default="text")
-    lint.add_argument(
-        "--fail-on", choices=("error", "warning"), help="the least severity that ends in status 1 (default: error)"
-    )
-    lint.add_argument(
-        "--since", metavar="REVISION", help="the last released one: it and those before it are not linted"
-    )
-    lint.add_argument("--explain", metavar="CODE", help="print a rule's page")
+    for name, about in REVIEW_TIME.items():
+        command = commands.add_parser(name, help=about)
+        command.add_argument("--debug", action="store_true", help="print the traceback of an error")
+        if name in named:
+            _review_time(name).add_arguments(command)
     return parser
 
 

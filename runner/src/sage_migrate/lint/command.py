@@ -12,6 +12,19 @@ from sage_migrate.lint.findings import SEVERITIES
 _KEYS = {"ignore", "severity", "fail-on", "since", "exclude", "paths"}
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own arguments."""
+    parser.add_argument("paths", nargs="*", metavar="PATH", help="revisions, or directories of them (default: here)")
+    parser.add_argument("--format", choices=("text", "json", "github", "sarif"), default="text")
+    parser.add_argument(
+        "--fail-on", choices=("error", "warning"), help="the least severity that ends in status 1 (default: error)"
+    )
+    parser.add_argument(
+        "--since", metavar="REVISION", help="the last released one: it and those before it are not linted"
+    )
+    parser.add_argument("--explain", metavar="CODE", help="print a rule's page")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Lint as the command line and pyproject.toml say; 0 clean, 1 violations.
 
