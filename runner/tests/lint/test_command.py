@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 _REVISION = '''"""{name}"""
 import sqlalchemy as sa
 from alembic import op
