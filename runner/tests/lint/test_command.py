@@ -139,6 +139,20 @@ def test_usage_errors_end_in_status_2(tmp_path: Path) -> None:
     assert "There is no rule SM999" in _run(tmp_path, "--explain", "SM999", status=2)
 
 
+def test_modules_of_the_application_are_linted_too(tmp_path: Path) -> None:
+    """Their findings come after those of the revisions, obey the same ignores, and none is made twice."""
+    source = "from sqlalchemy.orm import Session\nclass UserRepo:\n    def all(self):\n        return Session(){}\n"
+    _write(tmp_path, "a1", f"{_INDEX}\n\n\n{source.format('')}")
+    (tmp_path / "users.py").write_text(source.format(""))
+    text = _run(tmp_path, status=1)
+    assert text.index("a1.py:10:5: error SM101") < text.index("users.py:4:16: warning SM404")
+    assert text.count("SM404") == 1
+    (tmp_path / "users.py").write_text(source.format("  # sage-migrate: ignore SM404 -- a script of one query"))
+    assert "SM404" not in _run(tmp_path, status=1)
+    (tmp_path / "users.py").write_text("import sqlalchemy\ndef broken(:\n")
+    assert "note SM197 unreadable\n" in _run(tmp_path, status=1)
+
+
 def test_explain_prints_the_page(tmp_path: Path) -> None:
     """A rule explains itself."""
     assert _run(tmp_path, "--explain", "SM101", status=0).startswith("# SM101: index-without-concurrently\n")

@@ -4,12 +4,15 @@ import ast
 from pathlib import Path
 
 import pytest
+from labelled_modules import write_modules
 from labelled_revisions import _HEADER, _module
-from sage_migrate.lint.check import check_revision
+from sage_migrate.lint.check import check_module, check_revision
 from sage_migrate.lint.findings import Violation
 from sage_migrate.lint.page import index, page
+from sage_migrate.lint.project import Project
+from sage_migrate.lint.project.files import find_files
 from sage_migrate.lint.revisions import Revision
-from sage_migrate.lint.rule import Rule, all_rules
+from sage_migrate.lint.rule import ModuleRule, Rule, all_rules
 from sage_migrate.lint.schema import Schema
 
 PAGES = Path(__file__).parents[3] / "docs/rules"
@@ -25,8 +28,16 @@ HAZARDS = {
 }
 
 
-def _lint(body: str, *, downgrade: bool = True) -> list[Violation]:
-    source = _HEADER.format(name="example") + (_module(body) if downgrade else body)
+def _lint(rule: Rule, example: str, directory: Path) -> list[Violation]:
+    if not isinstance(rule, ModuleRule):
+        return _lint_revision(example)
+    write_modules(example, directory)
+    project = Project(find_files([directory]), [directory])
+    return [violation for module in project.modules for violation in check_module(module, project)]
+
+
+def _lint_revision(body: str) -> list[Violation]:
+    source = _HEADER.format(name="example") + _module(body)
     tree = ast.parse(source)
     declared: dict[str, object] = {"phase": "contract"} if "sage_migrate = " in body else {}
     revision = Revision(
@@ -36,18 +47,18 @@ def _lint(body: str, *, downgrade: bool = True) -> list[Violation]:
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
-def test_bad_example_is_found(rule: Rule) -> None:
+def test_bad_example_is_found(rule: Rule, tmp_path: Path) -> None:
     """The bad example raises this rule, with hazards that it names."""
-    found = [each for each in _lint(rule.bad) if each.code == rule.code]
+    found = [each for each in _lint(rule, rule.bad, tmp_path / "project") if each.code == rule.code]
     assert found
     assert all(set(each.hazards) <= set(rule.hazards) for each in found)
     assert all(each.severity == rule.severity for each in found)
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)
-def test_good_example_is_clean(rule: Rule) -> None:
+def test_good_example_is_clean(rule: Rule, tmp_path: Path) -> None:
     """The good example raises no error of any rule, and not this rule."""
-    found = _lint(rule.good)
+    found = _lint(rule, rule.good, tmp_path / "project")
     assert [each for each in found if each.severity == "error" or each.code == rule.code] == []
 
 

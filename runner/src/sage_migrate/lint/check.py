@@ -1,5 +1,6 @@
-"""Lints revisions: reads them in the order of their history, walks through each, asks the rules, applies the ignores."""
+"""Lints revisions in the order of their history, then the application's modules: asks the rules, applies the ignores."""
 
+import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,13 +9,16 @@ from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Analysis
 from sage_migrate.lint.findings import Severity, Violation
 from sage_migrate.lint.ignores import read_ignores
+from sage_migrate.lint.project import Module, Project
+from sage_migrate.lint.project.files import find_files
 from sage_migrate.lint.reader.operations import read_revision
-from sage_migrate.lint.revisions import Revision, ancestors_that_matter, find_files, in_order, read_revision_file
-from sage_migrate.lint.rule import Finding, RevisionRule, RevisionSource, Rule, StepRule, all_rules
+from sage_migrate.lint.revisions import Revision, ancestors_that_matter, in_order, read_revision_file
+from sage_migrate.lint.rule import Finding, ModuleRule, RevisionRule, RevisionSource, Rule, StepRule, all_rules
 from sage_migrate.lint.schema import Schema
 
 UNUSED_IGNORE = "SM198"
 UNREADABLE = "SM197"
+_LIBRARIES = ("sqlalchemy", "sqlmodel", "psycopg")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,8 +48,9 @@ _MADE_AGAIN = (
 
 
 def lint(settings: Settings) -> Iterator[Violation]:
-    """Yield the violations in the revisions at ``settings.paths``, in the order of the history."""
+    """Yield the violations in the revisions at ``settings.paths``, in the order of the history, then in the modules."""
     revisions: list[Revision] = []
+    modules: list[Path] = []
     asked: set[Path] = set()
     single = [path for path in settings.paths if path.is_file()]
     for path in find_files(settings.paths):
@@ -68,6 +73,8 @@ def lint(settings: Settings) -> Iterator[Violation]:
         if revision is not None:
             revisions.append(revision)
             asked.add(path.absolute())
+        else:
+            modules.append(path)
     for revision in [each for each in revisions if each.path in single]:
         revisions += list(_history_of(revision, asked))
     released = _released(revisions, settings.since)
@@ -79,6 +86,36 @@ def lint(settings: Settings) -> Iterator[Violation]:
         found = list(check_revision(revision, schema, batch, silent=not linted))
         if linted:
             yield from _configured(found, settings)
+    project = Project(modules, settings.paths)
+    for module in project.modules:
+        yield from _configured(check_module(module, project), settings)
+
+
+def check_module(module: Module, project: Project) -> Iterator[Violation]:
+    """Yield a module's violations."""
+    found: dict[Violation, None] = {}
+    # Whatever else is no Python (a template, a test's data) is not ours to speak of.
+    unread = any(library in module.source for library in _LIBRARIES) and not module.tree.body and module.error
+    for rule in all_rules():
+        if isinstance(rule, ModuleRule):
+            try:
+                for each in rule.check_module(module, project):
+                    found[_violation(rule, each, module.path, None)] = None
+            except RecursionError:
+                unread = "it is nested too deeply"
+    if unread:
+        yield Violation(
+            code=UNREADABLE,
+            rule="unreadable",
+            hazards=(),
+            path=_shown(module.path),
+            line=1,
+            column=1,
+            severity="note",
+            message=f"This module was not judged: {unread}.",
+        )
+    if found or "sage-migrate:" in module.source:
+        yield from _without_ignored(found, module.path, module.source, module.tree)
 
 
 def check_revision(  # noqa: C901  the order of reading, walking and asking stands here once
@@ -107,14 +144,14 @@ def check_revision(  # noqa: C901  the order of reading, walking and asking stan
         if silent:
             continue
         for rule in step_rules:
-            found += [_violation(rule, each, revision, step.statement) for each in rule.check(step)]
+            found += [_violation(rule, each, revision.path, step.statement) for each in rule.check(step)]
     if silent:
         return
     source = RevisionSource(path=str(revision.path), source=revision.source, tree=revision.tree)
     for other in all_rules():
         if isinstance(other, RevisionRule):
-            found += [_violation(other, each, revision, None) for each in other.check_revision(source, analysis)]
-    yield from _without_ignored(dict.fromkeys(found), revision)
+            found += [_violation(other, each, revision.path, None) for each in other.check_revision(source, analysis)]
+    yield from _without_ignored(dict.fromkeys(found), revision.path, revision.source, revision.tree)
 
 
 def _take_back(before: Schema, action: ir.Action) -> None:
@@ -126,23 +163,23 @@ def _take_back(before: Schema, action: ir.Action) -> None:
         before.apply(action)
 
 
-def _violation(rule: Rule, finding: Finding, revision: Revision, statement: ir.Statement | None) -> Violation:
+def _violation(rule: Rule, finding: Finding, path: Path, statement: ir.Statement | None) -> Violation:
     line = finding.line or (statement.line if statement else 1)
     return Violation(
         code=rule.code,
         rule=rule.slug,
         hazards=finding.hazards if finding.hazards is not None else rule.hazards,
-        path=_shown(revision.path),
+        path=_shown(path),
         line=line,
-        column=statement.column if statement and finding.line is None else 1,
+        column=finding.column or (statement.column if statement and finding.line is None else 1),
         severity=rule.severity,
         message=finding.message.replace(ir.UNKNOWN, "…"),
         help=finding.help.replace(ir.UNKNOWN, "…"),
     )
 
 
-def _without_ignored(found: Iterable[Violation], revision: Revision) -> Iterator[Violation]:
-    ignores = read_ignores(revision.source, revision.tree)
+def _without_ignored(found: Iterable[Violation], path: Path, source: str, tree: ast.Module) -> Iterator[Violation]:
+    ignores = read_ignores(source, tree)
     for violation in sorted(found, key=lambda each: (each.line, each.code)):
         covering = [
             each for each in ignores if each.code == violation.code and each.first <= violation.line <= each.last
@@ -164,7 +201,7 @@ def _without_ignored(found: Iterable[Violation], revision: Revision) -> Iterator
                 code=UNUSED_IGNORE,
                 rule="unused-ignore",
                 hazards=(),
-                path=_shown(revision.path),
+                path=_shown(path),
                 line=each.line,
                 column=1,
                 severity="warning",

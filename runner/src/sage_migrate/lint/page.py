@@ -1,17 +1,18 @@
 """A rule's page in the documentation, from the rule itself."""
 
-from sage_migrate.lint.rule import Rule
+from sage_migrate.lint.rule import ModuleRule, Rule
 
 
 def page(rule: Rule) -> str:
     """Return the page as Markdown."""
     hazards = ", ".join(f"`{each}`" for each in rule.hazards) or "none: style"
+    # The words for hazards are those of a migration.
+    of_revisions = "" if isinstance(rule, ModuleRule) else f"\n- Hazards: {hazards}"
     return f"""# {rule.code}: {rule.slug}
 
 {rule.condition}
 
-- Severity: {rule.severity}
-- Hazards: {hazards}
+- Severity: {rule.severity}{of_revisions}
 
 **Effect.** {rule.effect}
 

@@ -2,24 +2,10 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_SKIPPED = frozenset(
-    (
-        ".git",
-        ".venv",
-        "venv",
-        "node_modules",
-        "__pycache__",
-        ".tox",
-        ".nox",
-        "site-packages",
-        ".mypy_cache",
-        ".ruff_cache",
-    )
-)
 _REVISION = re.compile(rb"^revision\b[^=\n]*=", re.MULTILINE)
 _DOWN = re.compile(rb"^down_revision\b[^=\n]*=", re.MULTILINE)
 # Of a long history, how many earlier revisions are read to know what a single file changes.
@@ -86,20 +72,6 @@ def read_revision_file(path: Path) -> Revision | None:
         parents=parents,
         declared=declared if isinstance(declared, dict) else {},
     )
-
-
-def find_files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yield the Python files at and below ``paths``."""
-    for path in paths:
-        if path.is_dir():
-            for found in sorted(path.iterdir()):
-                if found.is_dir():
-                    if found.name not in _SKIPPED and not found.is_symlink():
-                        yield from find_files([found])
-                elif found.suffix == ".py":
-                    yield found
-        elif path.suffix == ".py":
-            yield path
 
 
 def in_order(revisions: Iterable[Revision]) -> list[Revision]:

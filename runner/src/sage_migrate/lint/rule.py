@@ -1,4 +1,4 @@
-"""What a rule of migrations is, and how all of them are found: each module in ``rules`` holds one."""
+"""What a rule is, of revisions or of application code, and how all of them are found: each module in ``rules`` holds one."""
 
 import importlib
 import inspect
@@ -11,20 +11,26 @@ from typing import ClassVar
 
 from sage_migrate.lint.analysis import Analysis, Step
 from sage_migrate.lint.findings import Severity
+from sage_migrate.lint.project import Module, Project
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """What a rule says at one step; hazards and line are the rule's and the step's unless given."""
+    """What a rule says at one place; hazards, line and column are the rule's and the step's unless given."""
 
     message: str
     help: str = ""
     hazards: tuple[str, ...] | None = None
     line: int | None = None
+    column: int | None = None
 
 
 class Rule(ABC):
-    """A bad pattern. Its slug is its module's name; ``bad`` and ``good`` are bodies of ``upgrade()`` and its tests."""
+    """A bad pattern. Its slug is its module's name; its examples ``bad`` and ``good`` are its tests.
+
+    Those of a rule of revisions are bodies of ``upgrade()``; those of a module's rule are modules, each below a line
+    ``# app/database.py`` where there are several.
+    """
 
     code: ClassVar[str]
     hazards: ClassVar[tuple[str, ...]] = ()
@@ -55,6 +61,14 @@ class RevisionRule(Rule):
     @abstractmethod
     def check_revision(self, revision: "RevisionSource", analysis: Analysis) -> Iterator[Finding]:
         """Yield what is wrong with the revision."""
+
+
+class ModuleRule(Rule):
+    """Looks at a module of the application, with the whole project at hand."""
+
+    @abstractmethod
+    def check_module(self, module: Module, project: Project) -> Iterator[Finding]:
+        """Yield what is wrong with the module; each finding names its line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
