@@ -45,6 +45,9 @@ def test_a_pooler_in_transaction_mode(style: Style, project: Project, database: 
             f"{NOTHING}Give the migration a direct URL in SAGE_MIGRATE_DATABASE_URL (Helm: migration.database), and leave "
             "the app's DATABASE_URL on the pooler; or a pool in session mode."
         )
+        # The pooler's backend goes on to the application, without the runner's limits.
+        with database.connect("app", port=pooler.port) as application:
+            assert application.execute("SHOW statement_timeout").fetchone() == ("0",)
         # What it tells to do works, and the pooler's sessions hold no lock of ours.
         gate.run(
             project,

@@ -75,7 +75,7 @@ def test_options_and_variables_exist(page: Path) -> None:
     options = {f"--{option.name}" for option in OPTIONS} | {"--terminate-idle-"}
     alike = "timeout|budget|deadline|idle|ahead|locked|phase|role|password|literals|observe"
     named = set(re.findall(r"(?<![\w-])--(?!env\b)[a-z-]+", text))
-    assert {each for each in named if re.search(alike, each)} <= options | {"--timeout"}
+    assert {each for each in named if re.search(alike, each)} <= options | {"--timeout", "--app-role"}
     variables = {option.variable for option in OPTIONS} | {
         f"SAGE_MIGRATE_{name}" for name in ("DATABASE_URL", "CONFIG", "LOG_FORMAT")
     }

@@ -24,6 +24,7 @@ _LOG_FORMATS = ("json", "console")
 # Commands that no deploy runs. Each one's package has a module `command` with `add_arguments` and `run`; it is imported
 # only where the command line names it, so that the runner image needs none of their dependencies.
 REVIEW_TIME = {
+    "doctor": "reads an existing project and its database, changes nothing, and says what would go wrong",
     "lint": "static rules: what the revisions would do to a live database",
 }
 
@@ -157,7 +158,7 @@ def _parser(named: Iterable[str]) -> argparse.ArgumentParser:
         add_options(command)
     for name, about in REVIEW_TIME.items():
         command = commands.add_parser(name, help=about)
-        command.add_argument("--debug", action="store_true", help="print the traceback of an error")
+        command.add_argument("--debug", action="store_const", const="true", help="print the traceback of an error")
         if name in named:
             _review_time(name).add_arguments(command)
     return parser

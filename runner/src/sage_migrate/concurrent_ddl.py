@@ -57,6 +57,12 @@ _NOT_BEING_BUILT = (
     " AND held.relation IN (index.indexrelid, index.indrelid)"
     " AND held.pid NOT IN (SELECT pid FROM pg_stat_activity WHERE usesysid IS NULL))"
 )
+INVALID_INDEXES_SQL = (
+    "SELECT index.indexrelid::regclass::text AS index, index.indrelid::regclass::text AS relation"  # noqa: S608  a constant
+    " FROM pg_index AS index JOIN pg_class AS class ON class.oid = index.indexrelid"
+    f" WHERE class.relkind = 'i' AND NOT index.indisvalid AND {_NOT_BEING_BUILT} ORDER BY 1"
+)
+"""The INVALID indexes that nobody builds, each with its table."""
 # The gate's note on an index whose build it broke off: seconds that a whole build would have taken.
 _NOTE = "sage-migrate: build broken off, estimated seconds "
 
@@ -130,11 +136,7 @@ def check_result(statement: str, fetch: Fetch) -> None:
 
 async def report_invalid_indexes(session: Session) -> None:
     """Log every INVALID index of the database that nobody builds: it costs each write and serves no query."""
-    for row in await session.fetch(
-        "SELECT index.indexrelid::regclass::text AS index, index.indrelid::regclass::text AS relation"  # noqa: S608
-        " FROM pg_index AS index JOIN pg_class AS class ON class.oid = index.indexrelid"
-        f" WHERE class.relkind = 'i' AND NOT index.indisvalid AND {_NOT_BEING_BUILT} ORDER BY 1"
-    ):
+    for row in await session.fetch(INVALID_INDEXES_SQL):
         log.warning("invalid_index_found", **row, remedy=f"DROP INDEX CONCURRENTLY {row['index']}, or REINDEX it")
 
 

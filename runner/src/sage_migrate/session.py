@@ -74,19 +74,23 @@ class AsyncpgSession:
             self._connection.terminate()
 
 
+async def open_by_url(settings: Settings, application_name: str) -> AsyncpgSession:
+    """Open a session on the database that the settings name, with no limits of its own yet."""
+    assert settings.database_url is not None
+    arguments = settings.database_url.asyncpg_arguments()
+    arguments["server_settings"]["application_name"] = application_name
+    password = await asyncio.to_thread(settings.password)
+    if password is not None:
+        arguments["password"] = password
+    # Without a statement cache the session also works behind a pooler, long enough to say so.
+    return AsyncpgSession(await asyncpg.connect(**arguments, timeout=_CONNECT_SECONDS, statement_cache_size=0))
+
+
 def connect_by_url(settings: Settings) -> Connect:
     """Return how to open a session on the database that the settings name."""
 
     async def connect(application_name: str) -> Session:
-        assert settings.database_url is not None
-        arguments = settings.database_url.asyncpg_arguments()
-        arguments["server_settings"]["application_name"] = application_name
-        password = await asyncio.to_thread(settings.password)
-        if password is not None:
-            arguments["password"] = password
-        # Without a statement cache the session also works behind a pooler, long enough to say so.
-        connection = await asyncpg.connect(**arguments, timeout=_CONNECT_SECONDS, statement_cache_size=0)
-        session = AsyncpgSession(connection)
+        session = await open_by_url(settings, application_name)
         await session.fetch(set_config_sql(SESSION_PARAMETERS))
         return session
 

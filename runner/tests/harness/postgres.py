@@ -43,10 +43,12 @@ class Database:
         scheme = f"postgresql+{driver}" if driver else "postgresql"
         return f"{scheme}://{user}:{quote(password, safe='')}@127.0.0.1:{port or self.server.port}/{self.name}"
 
-    def connect(self, application_name: str, *, user: str = "postgres", autocommit: bool = True) -> Connection:
+    def connect(
+        self, application_name: str, *, user: str = "postgres", port: int | None = None, autocommit: bool = True
+    ) -> Connection:
         """Open another session, closed at the end of the test."""
         connection = psycopg.connect(
-            self.server.url(self.name, user=user), application_name=application_name, autocommit=autocommit
+            self.url(user=user, port=port), application_name=application_name, autocommit=autocommit
         )
         return self._sessions.enter_context(contextlib.closing(connection))
 

@@ -61,6 +61,7 @@ async def check_pooler(lock: Session, watch: Session) -> None:
     mine = await lock.fetch("SELECT pg_backend_pid() AS pid")
     other = await watch.fetch("SELECT pg_backend_pid() AS pid")
     if mine == other:
+        await lock.fetch("RESET ALL")  # the backend goes on to the application, without our limits
         msg = (
             "A pooler in transaction mode stands between this run and the server: two sessions were given one backend."
         )
