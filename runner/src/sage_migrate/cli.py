@@ -25,6 +25,7 @@ _LOG_FORMATS = ("json", "console")
 # only where the command line names it, so that the runner image needs none of their dependencies.
 REVIEW_TIME = {
     "doctor": "reads an existing project and its database, changes nothing, and says what would go wrong",
+    "trace": "run the pending revisions on a scratch PostgreSQL, and report what they lock, rewrite and break",
     "lint": "static rules: what the revisions would do to a live database",
 }
 

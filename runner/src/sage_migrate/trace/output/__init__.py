@@ -1,0 +1,12 @@
+"""A trace as text, JSON, Markdown or a page."""
+
+from collections.abc import Callable
+
+from sage_migrate.trace.output.json import as_json
+from sage_migrate.trace.output.text import as_text
+from sage_migrate.trace.results import Trace
+
+FORMATS: dict[str, Callable[[Trace], str]] = {
+    "text": as_text,
+    "json": as_json,
+}

@@ -1,0 +1,215 @@
+"""The trace itself: bring a scratch database to the base, then run and watch one pending revision after the other."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic.runtime.migration import RevisionStep
+
+from sage_migrate.errors import UsageError
+from sage_migrate.failures import server_message, sqlstate_of
+from sage_migrate.lint.schema import Schema
+from sage_migrate.project import Project
+from sage_migrate.trace.catalog import Relations, read_relations, read_schema
+from sage_migrate.trace.environment import Environment
+from sage_migrate.trace.hazards import judge
+from sage_migrate.trace.network import NetworkRefusedError, watch_network
+from sage_migrate.trace.pending import Range, steps_for
+from sage_migrate.trace.results import Breakage, RevisionTrace
+from sage_migrate.trace.scratch_database import NotScratchError, ScratchDatabase
+from sage_migrate.trace.sql_files import run_file
+from sage_migrate.trace.watch import MARK, Watch
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
+
+_MISSING = {
+    "0A000": "extension",  # CREATE EXTENSION of one that is not installed
+    "58P01": "extension",
+    "42704": "role, type or extension",
+    "42501": "privilege",
+}
+
+
+@dataclass(kw_only=True)
+class Tracing:
+    """A project on a scratch database, from its base on."""
+
+    project: Project
+    database: ScratchDatabase
+    range: Range
+    environment: Environment
+    schema: Schema
+    relations: Relations
+    live: set[int]
+    new_tables: set[str]
+    allow_network: bool = False
+
+
+def bring_to_base(
+    project: Project, database: ScratchDatabase, range_: Range, *, dump: Path | None = None, allow_network: bool = False
+) -> Environment:
+    """Run the history up to the base of the range, or restore the dump that stands for it.
+
+    Raises:
+        UsageError: the history does not run here.
+        NotScratchError: env.py connects elsewhere.
+    """
+    environment = Environment(project, database)
+    steps = steps_for(project, range_.head)
+    at = ""
+    if dump is not None:
+        run_file(database, dump, "--schema-dump")
+
+    def each(heads: tuple[str, ...]) -> Iterator[RevisionStep]:
+        nonlocal at
+        if dump is not None and heads:
+            if set(heads) != set(range_.base):
+                raise UsageError(
+                    f"{dump} is of a database at {', '.join(heads)}, and the range begins at {', '.join(range_.base) or 'base'}.",
+                    remedy=f"Trace {','.join(heads)}:, or dump the schema alone.",
+                )
+            return
+        for at in range_.before:
+            if dump is not None:
+                steps[at].migration_fn = lambda **_: None  # the dump has it
+            yield steps[at]
+
+    try:
+        with watch_network(database.url, allowed=allow_network):
+            environment.apply(each)
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        where = f"Revision {at}, which comes before the range," if at else "env.py"
+        raise UsageError(
+            f"{where} does not run on the scratch database: {told(error)}.", remedy=remedy_for(error)
+        ) from error
+    return environment
+
+
+def trace_revisions(
+    tracing: Tracing,
+    check_old_code: Callable[[str], Sequence[Breakage]],
+) -> Iterator[RevisionTrace]:
+    """Yield the pending revisions, each traced; one that fails is stepped over."""
+    steps = steps_for(tracing.project, tracing.range.head)
+    for revision in tracing.range.pending:
+        yield _trace(tracing, steps[revision], check_old_code)
+
+
+def _trace(tracing: Tracing, step: RevisionStep, check_old_code: Callable[[str], Sequence[Breakage]]) -> RevisionTrace:
+    script = step.revision
+    assert script is not None
+    mark = int(tracing.database.session.value(MARK))
+    watch = Watch(tracing.relations, tracing.live, script.path, mark)
+    declared = tracing.project.declaration(script.revision).phase
+    notes: list[str] = []
+    problem = ""
+    connections: list[Connection] = []
+    upgrade = step.migration_fn
+
+    def watched(**arguments: object) -> None:
+        watch.begin(connections[-1])
+        upgrade(**arguments)
+        watch.end()
+
+    step.migration_fn = watched
+    started = time.monotonic()
+    with watch_network(tracing.database.url, allowed=tracing.allow_network) as calls:
+        try:
+            tracing.environment.apply(lambda _heads: [step], connections.append)
+        except NotScratchError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a revision can raise anything
+            watch.failed(told(error), sqlstate_of(error) or "")
+            problem = f"{told(error)}. {remedy_for(error)}"
+        else:
+            watch.committed()
+    seconds = time.monotonic() - started
+    if calls:
+        notes.append(
+            f"It calls the network ({', '.join(sorted(calls))}), which trace refuses: a migration must not depend on it."
+        )
+    if watch.commits:
+        notes.append("It commits by itself: what stands before that stays when what comes after it fails.")
+    if problem:
+        if watch.commits or any(not each.in_transaction for each in watch.seen):
+            notes.append("A part of it may have been committed; what follows was traced on top of that.")
+        _step_over(tracing, script.revision)
+    elif tracing.database.session.value(_version_sql(tracing.environment.version_table), script.revision) != 1:
+        problem = "env.py ended without an error and without a commit: the revision is not in the version table."
+        _step_over(tracing, script.revision)
+    breakages = () if problem else tuple(check_old_code(script.revision))
+    hazards = judge(watch, tracing.schema, tracing.new_tables, contract=declared == "contract", breakages=breakages)
+    return RevisionTrace(
+        revision=script.revision,
+        path=_shown(Path(script.path)),
+        description=script.doc or "",
+        declared=declared,
+        duration_seconds=seconds,
+        statements=watch.statements(),
+        hazards=tuple(hazards),
+        problem=problem,
+        notes=tuple(notes),
+        old_code_breaks=breakages,
+    )
+
+
+def start(
+    project: Project, database: ScratchDatabase, range_: Range, environment: Environment, *, allow_network: bool = False
+) -> Tracing:
+    """Read what is there at the base."""
+    relations = read_relations(database.session, environment.version_table)
+    return Tracing(
+        project=project,
+        database=database,
+        range=range_,
+        environment=environment,
+        schema=read_schema(database.session),
+        relations=relations,
+        live=set(relations.by_oid),
+        new_tables=set(),
+        allow_network=allow_network,
+    )
+
+
+def told(error: BaseException) -> str:
+    """Return what an error says, in one line, PostgreSQL's own words where they are."""
+    if isinstance(error, SystemExit):
+        return f"it ends the process (exit {error.code})"
+    text = server_message(error) or str(error)
+    return " ".join(f"{text or type(error).__name__}".split()).rstrip(".")
+
+
+def remedy_for(error: BaseException) -> str:
+    """Return what to do about a revision that does not run here."""
+    if isinstance(error, NetworkRefusedError):
+        return "Let it not depend on the network; or allow it: --allow-network."
+    missing = _MISSING.get(sqlstate_of(error) or "")
+    if missing:
+        return (
+            f"The scratch server seems to lack a {missing}. Name a PostgreSQL that has it by --scratch-url "
+            "(for an extension, run its image: docker run -e POSTGRES_PASSWORD=scratch -p 5432:5432 postgis/postgis), "
+            "or prepare the scratch database by --setup FILE (CREATE ROLE …)."
+        )
+    return "See the error; the same revision fails for everybody who starts from this base."
+
+
+def _step_over(tracing: Tracing, revision: str) -> None:
+    """Stamp a revision that did not run, so that those after it are traced all the same."""
+    step = steps_for(tracing.project, tracing.range.head)[revision]
+    step.migration_fn = lambda **_: None
+    tracing.environment.apply(lambda _heads: [step])
+
+
+def _version_sql(table: str) -> str:
+    quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+    return f"SELECT count(*) FROM {quoted} WHERE version_num = $1"  # noqa: S608
+
+
+def _shown(path: Path) -> str:
+    absolute = path.absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else str(absolute)

@@ -1,0 +1,152 @@
+"""The command: what is traced, on what, and how it ends."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from harness import env_files
+from harness.command import Outcome
+from harness.postgres import Database
+from harness.project import Project
+from sage_migrate.scratch_server import ScratchServer
+
+Trace = Callable[..., Outcome]
+
+
+def revisions(outcome: Outcome) -> list[dict[str, Any]]:
+    """Return the revisions of an answer in JSON."""
+    found: list[dict[str, Any]] = json.loads(outcome.stdout)["revisions"]
+    return found
+
+
+def test_a_safe_revision_ends_in_status_0(trace: Trace, shop: Project) -> None:
+    """The answer is text: the revision, its statements, the locks."""
+    shop.add("b2", "ALTER TABLE orders ADD COLUMN note text")
+    answer = trace("a1:").expect(0).stdout
+    assert answer.startswith("b2 b2.  [expand]\n  migrations/versions/b2.py, ")
+    assert "  ALTER TABLE orders ADD COLUMN note text\n                 ACCESS EXCLUSIVE on orders, held " in answer
+    assert "1 revision, 0 hazards; PostgreSQL " in answer
+
+
+def test_a_hazard_ends_in_status_1_with_the_words_of_lint(trace: Trace, shop: Project) -> None:
+    """JSON has locks, scans and the finding."""
+    shop.add("b2", "CREATE INDEX ix_orders_status ON orders (status)")
+    (revision,) = revisions(trace("a1:b2", "--format", "json").expect(1))
+    (statement,) = revision["statements"]
+    assert [(lock["relation"], lock["mode"]) for lock in statement["locks"]] == [("orders", "SHARE")]
+    assert statement["scans"] == ["orders"]
+    assert statement["indexes_built"] == ["ix_orders_status"]
+    assert statement["line"] == 13
+    (hazard,) = revision["hazards"]
+    assert (hazard["code"], hazard["hazards"], hazard["relation"]) == ("SM101", ["blocks_writes_long"], "orders")
+
+
+@pytest.mark.parametrize("style", env_files.STYLES, ids=lambda style: style.name)
+def test_every_driver_is_traced(trace: Trace, shop: Project, style: env_files.Style) -> None:
+    """Locks, scans and rewrites are seen through any driver, sync or async."""
+    shop.write("migrations/env.py", style.env)
+    shop.write(
+        "alembic.ini",
+        shop.directory.joinpath("alembic.ini").read_text().replace("driver:", f"postgresql+{style.driver}:"),
+    )
+    shop.add("b2", "ALTER TABLE orders ALTER COLUMN total TYPE bigint")
+    (revision,) = revisions(trace("a1:", "--format", "json").expect(1))
+    (statement,) = revision["statements"]
+    assert statement["rewrites"] == ["orders"]
+    assert [hazard["code"] for hazard in revision["hazards"]] == ["SM107"]
+
+
+def test_nothing_but_the_scratch_database_is_reached(trace: Trace, shop: Project, database: Database) -> None:
+    """An env.py that insists on a database of its own is refused before it sends anything."""
+    shop.write(
+        "migrations/env.py",
+        env_files.SYNC.replace(
+            "section = ",
+            f"config.set_main_option('sqlalchemy.url', {database.url('psycopg2').replace('%', '%%')!r})\n    section = ",
+        ),
+    )
+    shop.add("b2", "ALTER TABLE orders ADD COLUMN note text")
+    outcome = trace("a1:").expect(2)
+    assert "A connection reaches a database that is not the trace's own: nothing was sent to it" in outcome.stderr
+    assert not database.has("alembic_version")
+
+
+def test_a_given_server_keeps_nothing(trace: Trace, shop: Project, database: Database) -> None:
+    """The database that was made there is dropped, also after a failure."""
+    shop.add("b2", "SELECT 1 / 0")
+    trace("a1:").expect(1)
+    assert database.rows("SELECT datname FROM pg_database WHERE datname LIKE 'sage_trace%'") == []
+
+
+def test_nothing_new_needs_no_server(trace: Trace, shop: Project) -> None:
+    """Git tells that no revision is new, and nothing is started."""
+    for command in (
+        ["init", "-q", "-b", "main"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
+    ):
+        subprocess.run(["git", *command], cwd=shop.directory, check=True)
+    nowhere = ("--scratch-url", "postgresql://nobody@127.0.0.1:1/none")
+    assert trace(*nowhere).expect(0).stdout == "No revision is new in this range.\n"
+    shop.add("b2", "ALTER TABLE orders ADD COLUMN note text")
+    assert "b2 b2.  [expand]" in trace().expect(0).stdout
+    assert "cannot be used" in trace(*nowhere).expect(2).stderr
+
+
+def test_failures_are_told_and_the_others_are_traced(trace: Trace, shop: Project) -> None:
+    """A revision that fails, one that commits itself, one that ends the process, one that calls the network."""
+    shop.add("b2", "ALTER TABLE nowhere ADD COLUMN note text")
+    shop.add("b3", "op.execute('ALTER TABLE orders ADD COLUMN a int')\nop.get_bind().commit()")
+    shop.add("b4", "import sys; sys.exit(3)")
+    shop.add("b5", "import socket; socket.create_connection(('192.0.2.1', 80), 1)")
+    shop.add("b6", "CREATE EXTENSION no_such_extension")
+    shop.add("b7", "GRANT SELECT ON orders TO nobody_here")
+    shop.add("b8", "ALTER TABLE orders ADD COLUMN b int")
+    found = {each["revision"]: each for each in revisions(trace("a1:", "--format", "json").expect(1))}
+    assert found["b2"]["problem"].startswith('relation "nowhere" does not exist. ')
+    assert found["b2"]["statements"][0]["problem"] == 'relation "nowhere" does not exist'
+    assert found["b3"]["problem"] == ""
+    assert found["b3"]["notes"] == [
+        "It commits by itself: what stands before that stays when what comes after it fails."
+    ]
+    assert found["b4"]["problem"].startswith("it ends the process (exit 3). ")
+    assert found["b5"]["problem"].startswith("trace refuses a call to 192.0.2.1. ")
+    assert found["b5"]["notes"] == [
+        "It calls the network (192.0.2.1), which trace refuses: a migration must not depend on it."
+    ]
+    assert "--scratch-url" in found["b6"]["problem"]
+    assert "--setup" in found["b7"]["problem"]
+    assert [each["sql"] for each in found["b8"]["statements"]] == ["ALTER TABLE orders ADD COLUMN b int"]
+    assert found["b8"]["problem"] == ""
+
+
+def test_the_embedded_server_is_the_default(gate: Any, shop: Project, server: ScratchServer) -> None:
+    """Without --scratch-url a server of the trace's own is started and removed."""
+    shop.add("b2", "ALTER TABLE orders ADD COLUMN note text")
+    outcome = gate.run(shop, "trace", "a1:", "--cache", "", url=None)
+    assert "1 revision, 0 hazards" in outcome.expect(0).stdout
+
+
+def test_a_dump_of_production_stands_for_the_base(trace: Trace, shop: Project) -> None:
+    """The history before the range is not run; settings of the dump do not outlive it."""
+    shop.add("b2", "ALTER TABLE legacy ALTER COLUMN total TYPE bigint")
+    dump = shop.write(
+        "dump.sql",
+        r"""
+        \restrict x
+        SELECT pg_catalog.set_config('search_path', '', false);
+        CREATE TABLE public.legacy (id serial PRIMARY KEY, total int);
+        """,
+    )
+    (revision,) = revisions(trace("a1:", "--schema-dump", str(dump), "--format", "json").expect(1))
+    assert revision["statements"][0]["rewrites"] == ["legacy"]
+
+
+def test_roles_are_made_by_setup(trace: Trace, shop: Project) -> None:
+    """What the revisions take for granted runs first."""
+    shop.add("b2", "SELECT 'kept' FROM granted_before")
+    setup = shop.write("setup.sql", "CREATE TABLE granted_before (id int)")
+    trace("a1:", "--setup", str(setup)).expect(0)
+    assert "granted_before" in trace("a1:").expect(1).stdout
