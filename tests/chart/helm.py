@@ -88,8 +88,8 @@ def the(manifests: list[Manifest], kind: str) -> Manifest:
 
 
 def is_hook(manifest: Manifest) -> bool:
-    """Tell whether Helm takes the object for a hook."""
-    return "helm.sh/hook" in manifest["metadata"].get("annotations", {})
+    """Tell whether Helm makes the object before the others: it is a hook, and not of `helm test`."""
+    return manifest["metadata"].get("annotations", {}).get("helm.sh/hook", "test") != "test"
 
 
 def pods(manifests: list[Manifest]) -> Iterator[Manifest]:
@@ -97,6 +97,8 @@ def pods(manifests: list[Manifest]) -> Iterator[Manifest]:
     for manifest in manifests:
         if manifest["kind"] in ("Deployment", "Job"):
             yield manifest["spec"]["template"]
+        elif manifest["kind"] == "Pod":
+            yield manifest
 
 
 def container(workload: Manifest) -> Manifest:

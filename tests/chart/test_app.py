@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.chart.helm import APP, APP_VALUES, Helm, container, environment, is_hook, of_kind, overlay, the
+from tests.chart.helm import APP, APP_VALUES, Helm, container, environment, is_hook, of_kind, overlay, pods, the
 
 PARTS = {
     "host": "db.example",
@@ -125,3 +125,56 @@ def test_database_without_a_password(helm: Helm) -> None:
     assert "PGPASSWORD" not in variables
     assert "PGSSLMODE" not in variables
     assert variables["PGPASSFILE"] == "/secrets/pgpass"
+
+
+def test_autoscaler_decides_the_number_of_pods(helm: Helm) -> None:
+    """Without replicas in the Deployment, or each upgrade would set them back."""
+    values = {**APP_VALUES, "autoscaling": {"enabled": True, "minReplicas": 3, "maxReplicas": 5}}
+    manifests = helm.render(APP, values)
+    assert "replicas" not in the(manifests, "Deployment")["spec"]
+    autoscaler = the(manifests, "HorizontalPodAutoscaler")["spec"]
+    assert autoscaler["scaleTargetRef"]["name"] == the(manifests, "Deployment")["metadata"]["name"]
+    assert (autoscaler["minReplicas"], autoscaler["maxReplicas"]) == (3, 5)
+
+
+def test_ingress_leads_to_the_service(helm: Helm) -> None:
+    """Each host, by the name of the Service's port."""
+    tls = [{"hosts": ["a.example"], "secretName": "a-tls"}]
+    given = {"enabled": True, "className": "nginx", "hosts": ["a.example", "b.example"], "tls": tls}
+    manifests = helm.render(APP, {**APP_VALUES, "ingress": given})
+    ingress, service = the(manifests, "Ingress")["spec"], the(manifests, "Service")
+    assert (ingress["ingressClassName"], ingress["tls"]) == ("nginx", tls)
+    assert [rule["host"] for rule in ingress["rules"]] == ["a.example", "b.example"]
+    for rule in ingress["rules"]:
+        (path,) = rule["http"]["paths"]
+        assert path["backend"]["service"] == {"name": service["metadata"]["name"], "port": {"name": "http"}}
+
+
+def test_common_labels_and_annotations_are_on_every_object(helm: Helm) -> None:
+    """Also on the hook's and on pods; what a selector reads cannot be changed by them."""
+    labels = {"team": "shop", "app.kubernetes.io/name": "other", "app.kubernetes.io/component": "other"}
+    values = {
+        **APP_VALUES,
+        "commonLabels": labels,
+        "commonAnnotations": {"owner": "shop"},
+        "podDisruptionBudget": {"enabled": True},
+        "networkPolicy": {"enabled": True},
+        "migration": {"networkPolicy": {"enabled": True}, "serviceAccount": {"create": True}},
+    }
+    manifests = helm.render(APP, values)
+    for manifest in [*manifests, *pods(manifests)]:
+        assert manifest["metadata"]["labels"]["team"] == "shop"
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/name"] in ("sage-app", "migration-gate")
+        assert manifest["metadata"]["annotations"]["owner"] == "shop"
+    assert {m["kind"] for m in manifests if is_hook(m)} == {"ServiceAccount", "NetworkPolicy", "Job"}
+
+
+def test_helm_test_asks_schema_and_api(helm: Helm) -> None:
+    """A pod that no Service selects runs `status` and asks for readiness through the Service."""
+    manifests = helm.render(APP, APP_VALUES)
+    pod = the(manifests, "Pod")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    schema, api = pod["spec"]["containers"]
+    assert schema["command"] == ["sage-migrate", "status"]
+    assert "http://orders-sage-app:80/readyz" in api["command"][-1]
+    assert not the(manifests, "Service")["spec"]["selector"].items() <= pod["metadata"]["labels"].items()

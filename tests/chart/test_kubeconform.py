@@ -10,7 +10,17 @@ import yaml
 from tests.chart.helm import APP, MINIMAL, Helm, each_values_file, overlay
 from tests.chart.kubernetes_schemas import openapi_of_pinned_kubernetes, write_schemas
 
-KINDS = ("Deployment", "Job", "PodDisruptionBudget", "Service", "ServiceAccount")
+KINDS = (
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "Job",
+    "NetworkPolicy",
+    "Pod",
+    "PodDisruptionBudget",
+    "Service",
+    "ServiceAccount",
+)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ POD_FIELDS: dict[str, Any] = {
     "priorityClassName": "high",
     "imagePullSecrets": [{"name": "registry"}],
 }
+PROXY = [{"name": "proxy", "image": "proxy:1", "restartPolicy": "Always"}]
 CONTAINER_FIELDS: dict[str, Any] = {"resources": {"limits": {"memory": "1Gi"}}}
 
 
@@ -26,20 +27,23 @@ def test_pods_meet_the_restricted_standard(helm: Helm) -> None:
             "runAsNonRoot": True,
             "runAsUser": 65532,
             "runAsGroup": 65532,
+            "fsGroup": 65532,
             "seccompProfile": {"type": "RuntimeDefault"},
         }
-        (only,) = pod["spec"]["containers"]
-        assert only["securityContext"] == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
+        for each in pod["spec"]["containers"]:
+            assert each["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
 
 
 @each_workload
 def test_platform_may_choose_the_user(helm: Helm, kind: str, prefix: str) -> None:
     """OpenShift assigns the user itself and refuses a fixed one."""
-    values = overlay(APP_VALUES, f"{prefix}podSecurityContext", {"runAsUser": None, "runAsGroup": None})
+    values = overlay(
+        APP_VALUES, f"{prefix}podSecurityContext", {"runAsUser": None, "runAsGroup": None, "fsGroup": None}
+    )
     pod = the(helm.render(APP, values), kind)["spec"]["template"]["spec"]
     assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
@@ -75,6 +79,15 @@ def test_field_of_the_container_is_passed_on(helm: Helm, kind: str, prefix: str)
     assert workload["spec"]["template"]["spec"]["volumes"] == volumes
     resources = container(workload)["resources"]
     assert (resources["requests"]["cpu"], resources["limits"]["memory"]) == ("2", "1Gi")
+
+
+@each_workload
+def test_proxy_runs_beside_the_container(helm: Helm, kind: str, prefix: str) -> None:
+    """A native sidecar: an init container that goes on, and does not keep the Job from ending."""
+    values = overlay(APP_VALUES, f"{prefix}extraInitContainers", PROXY)
+    pod = the(helm.render(APP, values), kind)["spec"]["template"]["spec"]
+    assert pod["initContainers"] == PROXY
+    assert len(pod["containers"]) == 1
 
 
 @each_workload

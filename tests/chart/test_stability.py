@@ -58,6 +58,12 @@ def test_notes_say_when_nothing_guards_the_schema(helm4: Helm) -> None:
     assert "migration.enabled is false: nothing migrated the database" in notes(helm4, "migration.enabled=false")
 
 
+def test_notes_of_a_plain_job_say_who_waits_for_it(helm4: Helm) -> None:
+    """Nothing aborts there: pods are not ready."""
+    assert "new pods are not ready" in notes(helm4, "migration.mode=job")
+    assert "new pods are not ready" not in notes(helm4, "migration.mode=helm")
+
+
 def notes(helm4: Helm, value: str) -> str:
     """Return what Helm prints after an install; Helm 3 wants a cluster for that."""
     given = ("--set", "database.existingSecret=db", "--set", value)

@@ -85,6 +85,26 @@ REFUSALS: dict[str, tuple[Path, dict[str, Any], str]] = {
             "database.passwordless."
         ),
     ),
+    "keys of no Secret": (
+        APP,
+        overlay(APP_VALUES, "database.tls", {"caKey": "ca.pem"}),
+        "database.tls.secret is missing: name the Secret that holds the keys given in database.tls.",
+    ),
+    "half a client certificate": (
+        APP,
+        overlay(APP_VALUES, "migration.database.tls", {"secret": "certificates", "certKey": "tls.crt"}),
+        "migration.database.tls gives one of certKey and keyKey: a client certificate needs both.",
+    ),
+    "an Ingress for nobody": (
+        APP,
+        overlay(APP_VALUES, "ingress.enabled", value=True),
+        "ingress.hosts is missing: name the hosts that the Ingress is for.",
+    ),
+    "more pods than allowed": (
+        APP,
+        overlay(APP_VALUES, "autoscaling", {"enabled": True, "minReplicas": 9}),
+        "autoscaling.minReplicas (9) must not be more than autoscaling.maxReplicas (6).",
+    ),
     "lock timeout": (
         APP,
         overlay(APP_VALUES, "migration.lockTimeout", "1000ms"),
@@ -176,7 +196,7 @@ def test_every_rule_has_a_test() -> None:
             found = re.findall(r"\bfail\b.*", template.read_text())
             assert not found or template.name == "_validate.tpl", f"a rule outside of _validate.tpl: {template}"
             for rule in found:
-                if rule.startswith("fail ("):
-                    (sentence,) = re.findall(r'printf "([^"]+)"', rule)
+                if rule.startswith("fail"):
+                    (sentence,) = re.findall(r'fail (?:\(printf )?"([^"]+)"', rule)
                     pattern = re.sub("%[sd]", ".*", re.escape(sentence))
                     assert any(re.fullmatch(pattern, message) for message in messages), sentence

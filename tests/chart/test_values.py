@@ -32,6 +32,17 @@ POD: dict[str, Any] = {
     "topologySpreadConstraints": ITEM,
     "priorityClassName": "other",
     "imagePullSecrets": ITEM,
+    "extraInitContainers": ITEM,
+    "commonLabels": {"a": "b"},
+    "commonAnnotations": {"a": "b"},
+    "networkPolicy.enabled": True,
+    "networkPolicy.database": [{"ipBlock": {"cidr": "10.0.0.0/8"}}],
+    "networkPolicy.databasePort": 1,
+    "networkPolicy.extraEgress": [{"ports": [{"port": 443}]}],
+    "database.tls.secret": "other",
+    "database.tls.caKey": "other",
+    "database.tls.certKey": "other",
+    "database.tls.keyKey": "other",
     "image.registry": "other",
     "image.repository": "other",
     "image.tag": "other",
@@ -56,6 +67,7 @@ OTHER: dict[Path, dict[str, Any]] = {
         **POD,
         "enabled": False,
         "renderedByParent": True,
+        "mode": "job",
         "serviceAccount.create": True,
         "deadline": 300,
         "waitTimeout": "1s",
@@ -77,6 +89,20 @@ OTHER: dict[Path, dict[str, Any]] = {
         "serviceAccount.create": False,
         "service.type": "NodePort",
         "service.port": 1,
+        "service.annotations": {"a": "b"},
+        "ingress.enabled": True,
+        "ingress.className": "other",
+        "ingress.hosts": ["other.example"],
+        "ingress.path": "/other",
+        "ingress.tls": [{"secretName": "other"}],
+        "ingress.annotations": {"a": "b"},
+        "networkPolicy.from": [{"podSelector": {}}],
+        "autoscaling.enabled": True,
+        "autoscaling.minReplicas": 1,
+        "autoscaling.maxReplicas": 9,
+        "autoscaling.targetCPUUtilizationPercentage": 50,
+        "revisionHistoryLimit": 1,
+        "extraContainers": ITEM,
         **{
             f"probes.{probe}.{field}": 99
             for probe in ("startup", "readiness", "liveness")
@@ -96,6 +122,22 @@ CONTEXT: dict[str, tuple[str, object]] = {
     "database.passwordSecret.key": ("database", PARTS),
     "serviceAccount.annotations": ("serviceAccount.create", True),
     "podDisruptionBudget.maxUnavailable": ("podDisruptionBudget.enabled", True),
+    "ingress.enabled": ("ingress.hosts", ["one.example"]),
+    **{
+        f"ingress.{field}": ("ingress", {"enabled": True, "hosts": ["one.example"]})
+        for field in ("className", "hosts", "path", "tls", "annotations")
+    },
+    **{
+        f"networkPolicy.{field}": ("networkPolicy.enabled", True)
+        for field in ("from", "database", "databasePort", "extraEgress")
+    },
+    **{
+        f"autoscaling.{field}": ("autoscaling.enabled", True)
+        for field in ("minReplicas", "maxReplicas", "targetCPUUtilizationPercentage")
+    },
+    "database.tls.caKey": ("database.tls.secret", "certificates"),
+    "database.tls.certKey": ("database.tls", {"secret": "certificates", "certKey": "one", "keyKey": "one"}),
+    "database.tls.keyKey": ("database.tls", {"secret": "certificates", "certKey": "one", "keyKey": "one"}),
 }
 
 

@@ -2,6 +2,12 @@
 {{- define "migration-gate.notes" -}}
 {{- if .gate.Values.enabled }}
 {{- $hook := include "migration-gate.resolve" . | fromYaml -}}
+{{- if eq $hook.mode "job" -}}
+Beside the release a Job migrates the database. Until it has, new pods are not ready and those of the release before go
+on serving. What it says:
+
+  kubectl --namespace {{ $hook.namespace }} logs --selector app.kubernetes.io/name=migration-gate,app.kubernetes.io/instance={{ .gate.Release.Name }} --tail -1
+{{- else -}}
 Before each install and upgrade the Job {{ $hook.name }} migrates the database. When it fails, the release is
 aborted, Helm prints the log of the Job, and the pods of the release before go on serving. The failed Job stays
 until the next try, for you to read:
@@ -12,6 +18,7 @@ until the next try, for you to read:
 The migration may take {{ int64 $hook.deadline }} seconds: give Helm more than its 300, in each command:
 
   helm upgrade --timeout {{ add (int64 $hook.deadline) 60 }}s …
+{{- end }}
 {{- end }}
 {{- else -}}
 {{ include "migration-gate.valuesPath" .gate }}enabled is false: nothing migrated the database, and nothing checked that somebody did.

@@ -32,6 +32,7 @@
 {{- if not (or .database.existingSecret $parts) }}
 {{- fail (printf "%s is missing: give %s.existingSecret, a Secret with the URL, or %s.host, name, user and passwordSecret.name." .at .at .at) }}
 {{- end }}
+{{- include "migration-gate.validate.tls" . }}
 {{- if $parts }}
 {{- range $part := list "host" "name" "user" }}
 {{- if not (index $.database $part) }}
@@ -41,6 +42,16 @@
 {{- if not (or (.database.passwordSecret | default dict).name .database.passwordless) }}
 {{- fail (printf "%s.passwordSecret.name is missing: name the Secret that holds the password, or set %s.passwordless." .at .at) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "migration-gate.validate.tls" -}}
+{{- $tls := .database.tls | default dict }}
+{{- if and (or $tls.caKey $tls.certKey $tls.keyKey) (not $tls.secret) }}
+{{- fail (printf "%s.tls.secret is missing: name the Secret that holds the keys given in %s.tls." .at .at) }}
+{{- end }}
+{{- if ne (empty $tls.certKey) (empty $tls.keyKey) }}
+{{- fail (printf "%s.tls gives one of certKey and keyKey: a client certificate needs both." .at) }}
 {{- end }}
 {{- end }}
 

@@ -20,9 +20,23 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: app
 {{- end }}
 
+{{/* Print the labels of every object; what the chart sets itself cannot be changed. */}}
 {{- define "sage-app.labels" -}}
-{{ include "sage-app.selectorLabels" . }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $own := include "sage-app.selectorLabels" . | fromYaml }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
+{{- mergeOverwrite (dict) .Values.commonLabels $own | toYaml }}
+{{- end }}
+
+{{/* Print the metadata of an object of the service: {root, name, annotations}, the last two where they differ. */}}
+{{- define "sage-app.metadata" -}}
+name: {{ .name | default (include "sage-app.fullname" .root) }}
+namespace: {{ .root.Release.Namespace }}
+labels:
+  {{- include "sage-app.labels" .root | nindent 2 }}
+{{- with mergeOverwrite (dict) .root.Values.commonAnnotations (.annotations | default dict) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}

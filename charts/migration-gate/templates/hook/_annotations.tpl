@@ -1,5 +1,36 @@
-{{/* Print what makes an object a hook. The template owns these: they are merged last, over whatever a user gives. */}}
-{{- define "migration-gate.hookAnnotations" -}}
-helm.sh/hook: pre-install,pre-upgrade
-helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{/*
+Print the annotations of an object of the gate: {mode, kind, annotations}. What makes it run in its place is merged last,
+over whatever a user gives. Under Argo CD what the Job needs is an object like any other, one wave earlier: as a hook it
+would be deleted and made again by each sync. Beside a plain Job nothing is special.
+*/}}
+{{- define "migration-gate.annotations" -}}
+{{- $own := dict }}
+{{- if eq .mode "helm" }}
+{{- $own = dict "helm.sh/hook" "pre-install,pre-upgrade" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" }}
+{{- if eq .kind "Job" }}
+{{- $_ := set $own "helm.sh/hook-output-log-policy" "hook-failed" }}
+{{- else }}
+{{- $_ := set $own "helm.sh/hook-weight" "-1" }}
+{{- end }}
+{{- else if eq .mode "argocd" }}
+{{- if eq .kind "Job" }}
+{{- $own = dict "argocd.argoproj.io/hook" "Sync" "argocd.argoproj.io/hook-delete-policy" "BeforeHookCreation,HookSucceeded" "argocd.argoproj.io/sync-wave" "-1" }}
+{{- else }}
+{{- $own = dict "argocd.argoproj.io/sync-wave" "-2" }}
+{{- end }}
+{{- end }}
+{{- $all := mergeOverwrite (dict) (.common | default dict) (.annotations | default dict) $own }}
+{{- if $all }}{{ toYaml $all }}{{ end }}
+{{- end }}
+
+{{/* Print the metadata of an object of the gate: {hook, kind, name, annotations}. */}}
+{{- define "migration-gate.metadata" -}}
+name: {{ .name }}
+namespace: {{ .hook.namespace }}
+labels:
+  {{- toYaml .hook.labels | nindent 2 }}
+{{- with include "migration-gate.annotations" (dict "mode" .hook.mode "kind" .kind "common" .hook.commonAnnotations "annotations" .annotations) }}
+annotations:
+  {{- . | nindent 2 }}
+{{- end }}
 {{- end }}

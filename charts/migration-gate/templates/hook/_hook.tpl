@@ -4,7 +4,8 @@ Render every object of the hook. The one template that a parent chart includes:
   {{ include "migration-gate.hook" (dict "gate" .Subcharts.migration "parent" (dict "fullname" … "image" … …)) }}
 
 "gate" is this chart's own context. "parent" holds what is inherited where this chart's values are empty: fullname,
-image, imagePullSecrets, database, and serviceAccount as {create, name}, all in the shape of this chart's values.
+image, imagePullSecrets, database, commonLabels, commonAnnotations, and serviceAccount as {create, name}, all in the
+shape of this chart's values.
 */}}
 {{- define "migration-gate.hook" -}}
 {{- if .gate.Values.enabled -}}
@@ -14,6 +15,15 @@ image, imagePullSecrets, database, and serviceAccount as {create, name}, all in 
 {{- include "migration-gate.serviceaccount" $hook }}
 ---
 {{ end }}
+{{- if $hook.networkPolicy.enabled }}
+{{- include "migration-gate.networkpolicy" $hook }}
+---
+{{ end }}
+{{- if eq $hook.mode "job" }}
+{{- /* A Job cannot be changed, so another content is another Job. */}}
+{{- $hash := include "migration-gate.job" $hook | sha256sum | trunc 8 }}
+{{- $_ := set $hook "name" (printf "%s-%s" ($hook.name | trunc 54 | trimSuffix "-") $hash) }}
+{{- end }}
 {{- include "migration-gate.job" $hook }}
 {{- end }}
 {{- end }}

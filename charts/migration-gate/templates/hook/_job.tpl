@@ -6,13 +6,7 @@ collected before they saw its end. Nothing here may differ from one rendering to
 apiVersion: batch/v1
 kind: Job
 metadata:
-  name: {{ .name }}
-  namespace: {{ .namespace }}
-  labels:
-    {{- toYaml .labels | nindent 4 }}
-  annotations:
-    {{- $hook := include "migration-gate.hookAnnotations" . | fromYaml }}
-    {{- mergeOverwrite .annotations $hook (dict "helm.sh/hook-output-log-policy" "hook-failed") | toYaml | nindent 4 }}
+  {{- include "migration-gate.metadata" (dict "hook" . "kind" "Job" "name" .name "annotations" .annotations) | nindent 2 }}
 spec:
   backoffLimit: 0
   # 15 seconds after the pod's own deadline, because the Job's deletes the pod and its log (kubernetes/kubernetes#78644).
@@ -35,7 +29,7 @@ spec:
     metadata:
       labels:
         {{- mergeOverwrite .podLabels .labels | toYaml | nindent 8 }}
-      {{- with .podAnnotations }}
+      {{- with mergeOverwrite (dict) .commonAnnotations .podAnnotations }}
       annotations:
         {{- toYaml . | nindent 8 }}
       {{- end }}
@@ -53,6 +47,10 @@ spec:
       {{- end }}
       securityContext:
         {{- toYaml .podSecurityContext | nindent 8 }}
+      {{- with .extraInitContainers }}
+      initContainers:
+        {{- toYaml . | nindent 8 }}
+      {{- end }}
       containers:
         - name: migrate
           image: {{ include "migration-gate.image" .image | quote }}
@@ -73,11 +71,11 @@ spec:
           # The runner writes its result there. One that died before shows the end of its log instead.
           terminationMessagePath: /dev/termination-log
           terminationMessagePolicy: FallbackToLogsOnError
-          {{- with .extraVolumeMounts }}
+          {{- with concat (include "migration-gate.database.mounts" .database | fromYamlArray) .extraVolumeMounts }}
           volumeMounts:
             {{- toYaml . | nindent 12 }}
           {{- end }}
-      {{- with .extraVolumes }}
+      {{- with concat (include "migration-gate.database.volumes" .database | fromYamlArray) .extraVolumes }}
       volumes:
         {{- toYaml . | nindent 8 }}
       {{- end }}

@@ -9,7 +9,8 @@ reads the result, so that inheritance is decided here and nowhere else. `merge` 
 {{- $fullname := .gate.Values.fullnameOverride | default $parent.fullname | default .gate.Release.Name -}}
 {{- $_ := set $hook "name" (printf "%s-migrate" ($fullname | trunc 55 | trimSuffix "-")) -}}
 {{- $_ := set $hook "namespace" .gate.Release.Namespace -}}
-{{- $_ := set $hook "labels" (include "migration-gate.labels" .gate | fromYaml) -}}
+{{- $_ := set $hook "labels" (mergeOverwrite (dict) ($hook.commonLabels | default $parent.commonLabels | default dict) (include "migration-gate.labels" .gate | fromYaml)) -}}
+{{- $_ := set $hook "commonAnnotations" ($hook.commonAnnotations | default $parent.commonAnnotations | default dict) -}}
 {{- $_ := set $hook "at" (include "migration-gate.valuesPath" .gate) -}}
 {{- $_ := set $hook "hasParent" (hasKey . "parent") -}}
 
@@ -22,7 +23,7 @@ reads the result, so that inheritance is decided here and nowhere else. `merge` 
 
 {{- $database := $parent.database | default dict -}}
 {{- if $hook.database.existingSecret -}}
-{{- $database = pick $database "existingSecretKey" -}}
+{{- $database = pick $database "existingSecretKey" "tls" -}}
 {{- else if include "migration-gate.database.parts" $hook.database -}}
 {{- $database = omit $database "existingSecret" "existingSecretKey" -}}
 {{- end -}}
@@ -32,11 +33,11 @@ reads the result, so that inheritance is decided here and nowhere else. `merge` 
 {{- $account := $hook.serviceAccount -}}
 {{- if $account.create -}}
 {{- $_ := set $account "name" ($account.name | default $hook.name) -}}
-{{- else if not $ofApp.create -}}
+{{- else if or (not $ofApp.create) (eq $hook.mode "job") -}}
 {{- $_ := set $account "name" ($account.name | default $ofApp.name) -}}
 {{- end -}}
 {{- $_ := set $account "name" ($account.name | default "default") -}}
-{{- $_ := set $hook "createdByRelease" (ternary $ofApp.name "" ($ofApp.create | default false)) -}}
+{{- $_ := set $hook "createdByRelease" (ternary $ofApp.name "" (and ($ofApp.create | default false) (or $account.create (ne $hook.mode "job")))) -}}
 
 {{- $deadline := int64 $hook.deadline -}}
 {{- $_ := set $hook "waitTimeout" ($hook.waitTimeout | default (printf "%ds" (min 60 (div $deadline 4)))) -}}

@@ -3,12 +3,6 @@
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ .serviceAccount.name }}
-  namespace: {{ .namespace }}
-  labels:
-    {{- toYaml .labels | nindent 4 }}
-  annotations:
-    {{- $hook := include "migration-gate.hookAnnotations" . | fromYaml }}
-    {{- mergeOverwrite .serviceAccount.annotations $hook (dict "helm.sh/hook-weight" "-1") | toYaml | nindent 4 }}
+  {{- include "migration-gate.metadata" (dict "hook" . "kind" "ServiceAccount" "name" .serviceAccount.name "annotations" .serviceAccount.annotations) | nindent 2 }}
 automountServiceAccountToken: false
 {{- end }}

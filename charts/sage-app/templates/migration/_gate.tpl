@@ -7,6 +7,10 @@ imagePullSecrets:
   {{- toYaml .Values.imagePullSecrets | nindent 2 }}
 database:
   {{- toYaml .Values.database | nindent 2 }}
+commonLabels:
+  {{- toYaml .Values.commonLabels | nindent 2 }}
+commonAnnotations:
+  {{- toYaml .Values.commonAnnotations | nindent 2 }}
 serviceAccount:
   create: {{ .Values.serviceAccount.create }}
   name: {{ include "sage-app.serviceAccountName" . }}

@@ -1,0 +1,64 @@
+"""What a release may count on in a namespace with rules of its own, and what it leaves behind."""
+
+import json
+
+from tests.e2e.images import BASE
+from tests.e2e.release import NAME, WAIT, Release, succeeded
+
+LONGEST = "r" * 53
+# Whoever makes no request and sets no limit is refused; and nothing may be reached that no policy allows. The local
+# node's network does not enforce policies: there it is only shown that they are accepted.
+RULES = [
+    {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "quota"},
+        "spec": {"hard": {"requests.cpu": "2", "requests.memory": "2Gi", "limits.memory": "4Gi"}},
+    },
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+    },
+]
+POLICIES = ("--set", "networkPolicy.enabled=true,migration.networkPolicy.enabled=true")
+
+
+def left(release: Release) -> set[str]:
+    """Return what is in the namespace, but for what every namespace has and what the tests put there."""
+    kinds = "deployments,replicasets,pods,services,jobs,secrets,configmaps,serviceaccounts,networkpolicies"
+    found = {f"{each['kind']}/{each['metadata']['name']}" for each in release.get(kinds)}
+    given = {"Secret/database", "ConfigMap/kube-root-ca.crt", "ServiceAccount/default", "NetworkPolicy/deny"}
+    return {each for each in found - given if not each.startswith("Pod/load")}
+
+
+def test_release_in_a_namespace_with_rules_leaves_nothing(release: Release) -> None:
+    """Quota, default deny and restricted pods; installed, tested, uninstalled."""
+    release.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": RULES}))
+    succeeded(release.start_install(BASE, *WAIT, *POLICIES).wait())
+    succeeded(release.start("test", NAME, "--timeout", "60s").wait())
+    succeeded(release.start("uninstall", NAME, "--wait", "--timeout", "60s").wait())
+    assert left(release) == set()
+
+
+def test_uninstalled_release_leaves_only_the_failed_job(release: Release) -> None:
+    """Its log is for a person to read; the documented command removes it."""
+    assert release.start_install("mistake", *WAIT).wait().exit_status != 0
+    succeeded(release.start("uninstall", NAME, "--wait", "--timeout", "60s").wait())
+    (job,) = (each for each in left(release) if not each.startswith("Pod/"))
+    assert job == "Job/shop-sage-app-migrate"
+    selector = f"app.kubernetes.io/name=migration-gate,app.kubernetes.io/instance={NAME}"
+    release.kubectl("delete", "job,serviceaccount,networkpolicy", "--selector", selector, "--wait")
+    assert left(release) == set()
+
+
+def test_two_releases_of_one_namespace_and_long_names(release: Release) -> None:
+    """The longest name that Helm allows beside a usual one; the API server accepts both before anything is there."""
+    values = ("--values", "values.yaml", "--set", f"image.tag={BASE},replicaCount=1")
+    succeeded(release.start("install", LONGEST, release.chart, *values, "--dry-run=server").wait())
+    template = (release.helm, "template", LONGEST, release.chart, "--namespace", release.namespace)
+    manifests = release.cluster.run(*template, "--set", "database.existingSecret=database").stdout
+    release.kubectl("apply", "--dry-run=server", "--filename=-", stdin=manifests)
+    for name in (NAME, LONGEST):
+        succeeded(release.start("install", name, release.chart, *values, *WAIT).wait())

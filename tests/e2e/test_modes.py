@@ -1,0 +1,53 @@
+"""A plain Job in place of the hook, applied by kubectl: readiness is the gate."""
+
+from tests.e2e.images import BASE
+from tests.e2e.load import no_failed_request
+from tests.e2e.release import HERE, NAME, SERVICE, Manifest, Release
+from tests.e2e.waiting import until
+
+JOB_MODE = ("--set", "migration.mode=job")
+
+
+def apply(release: Release, tag: str) -> None:
+    """Render the release with an image, and apply what comes out."""
+    values = ("--values", HERE / "values.yaml", "--set", f"image.tag={tag}", *JOB_MODE)
+    command = (release.helm, "template", NAME, release.chart, "--namespace", release.namespace, "--skip-tests", *values)
+    manifests = release.cluster.run(*command).stdout
+    release.kubectl("apply", "--filename=-", stdin=manifests)
+
+
+def jobs(release: Release) -> dict[str, Manifest]:
+    """Return the migration's Jobs by name."""
+    found = release.get("jobs", "--selector", "app.kubernetes.io/component=migration")
+    return {job["metadata"]["name"]: job for job in found}
+
+
+def test_plain_job_gates_by_readiness(release: Release) -> None:
+    """New pods serve when their schema is there; a failed migration leaves the old ones; the same content runs once."""
+    apply(release, BASE)
+    release.settle()
+    first = set(jobs(release))
+    assert len(first) == 1
+    apply(release, BASE)
+    assert set(jobs(release)) == first, "the same content is the same Job"
+
+    before = {pod["metadata"]["uid"] for pod in release.pods()}
+    with no_failed_request(release, f"sage-app:{BASE}"):
+        apply(release, "mistake")
+
+        def failed() -> list[str]:
+            return [name for name, job in jobs(release).items() if job["status"].get("failed")]
+
+        (name,) = until(failed, "the Job of the mistake has failed")
+        assert "a11ce0000002" in release.kubectl("logs", f"job/{name}")
+        serving = {pod["metadata"]["uid"] for pod in release.pods() if is_ready(pod)}
+        assert before <= serving, f"the pods of before serve on, of {SERVICE}"
+
+        apply(release, "archive")
+        release.settle()
+    assert release.images() == {"archive"}
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Tell whether the pod gets requests."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
