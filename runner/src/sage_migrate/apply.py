@@ -5,6 +5,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sqlalchemy.engine import Connection
 
 from sage_migrate.blockers import describe_blockers
 from sage_migrate.concurrent_ddl import named_index, note_estimate_sql, too_long
+from sage_migrate.declarations import Backfill
 from sage_migrate.errors import (
     ConnectionLostError,
     ContractRefusedError,
@@ -24,6 +26,7 @@ from sage_migrate.errors import (
     DeadlineExceededError,
     EndedShortError,
     GateError,
+    MigrationFailedError,
     StallBudgetExceededError,
     WrongDatabaseError,
 )
@@ -262,6 +265,49 @@ class MigrationRun:
             attempt=self._tries,
             **(declared if declaration.reason else {}),
         )
+        if declaration.backfill is not None and step.is_upgrade:
+            self._run_backfill(revision, declaration.backfill)
+
+    def _run_backfill(self, revision: str, declared: Backfill) -> None:
+        """Set the rows that the revision declares, on a session of the gate's own, before the revision's transaction begins."""
+        from sage_migrate.backfill import BackfillRun, deadline_error
+
+        assert self._connection is not None
+        assert self._position is not None
+        assert self.gate.connect is not None
+        if self._connection.is_external:
+            raise MigrationFailedError(
+                f"Revision {revision} declares a backfill, and env.py began a transaction around all revisions: batches that are "
+                "committed beside it would not see what it did.",
+                remedy="Call context.configure() before anything that begins a transaction.",
+                facts={"revision": revision},
+            )
+        session = self.gate.connect_session(self.gate.connect, "sage-migrate backfill")
+        (row,) = self.gate.call(
+            session.fetch("SELECT pid, backend_start::text AS start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+        )
+        backend = MigrationBackend(pid=row["pid"], backend_start=row["start"] or "")
+        run = BackfillRun(
+            self.gate,
+            session,
+            backend,
+            revision=revision,
+            declared=declared,
+            version_table=self._position.table if self._position.may_comment else None,
+            lineage=self._position.lineage,
+            script_directory=Path(self.project.script.dir).resolve(),
+        )
+        self.gate.expect_deadline_error(deadline_error(run, declared, revision))
+        self.gate.watch_backend(backend)
+        try:
+            self.gate.call(run.run())
+        finally:
+            self.report.backfilled_rows = run.mark.rows
+            self.gate.watch_backend(self._connection.backend)
+            self.gate.call_at_the_end(session.close())
+        self.gate.expect_deadline_error(None)
+        done = run.lineage.with_backfill(revision, None)
+        self._move_to(replace(self._position, lineage=done, lineage_is_stale=done != run.lineage))
 
     def _end_revision(self) -> None:
         assert self._connection is not None
@@ -282,7 +328,7 @@ class MigrationRun:
         event = "revision_reverted" if self.report.is_downgrade else "revision_applied"
         external = {"committed": False} if self._connection is not None and self._connection.is_external else {}
         log.info(event, revision=self.report.revision, duration_seconds=seconds, tries=self._tries, **external)
-        self.report.revision = None
+        self.report.revision, self.report.backfilled_rows = None, 0
         self.gate.expect_deadline_error(None)
 
     def _record_lineage(self, context: MigrationContext) -> None:

@@ -15,6 +15,20 @@ _PHASES = ("expand", "contract")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Backfill:
+    """Rows to be set in batches before the revision runs; ``set``, ``where`` and ``table`` are SQL."""
+
+    table: str
+    set: str
+    where: str
+    """Which rows are left: `set` has to make it untrue."""
+    key: tuple[str, ...] = ()
+    """The columns that order the batches; the primary key's unless given."""
+    max_replica_lag: float | None = None
+    """In seconds: no batch is begun while a replica is further behind."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Declaration:
     """A revision's declaration. ``stall_budget`` is in seconds, None where the run's own holds.
 
@@ -26,6 +40,7 @@ class Declaration:
     stall_budget: float | None = None
     maintenance_window: tuple[time, time] | None = None
     reason: str = ""
+    backfill: Backfill | None = None
 
     def is_open(self, now: time) -> bool:
         """Tell whether ``now`` (UTC) is in the window; a window may go past midnight."""
@@ -80,7 +95,28 @@ def declaration_of(module: ModuleType, path: Path) -> Declaration:
         stall_budget=seconds,
         maintenance_window=(_time(span[1], span[2]), _time(span[3], span[4])) if span else None,
         reason=reason,
+        backfill=_backfill(declared["backfill"], path) if "backfill" in declared else None,
     )
+
+
+def _backfill(declared: object, path: Path) -> Backfill:
+    texts = ("table", "set", "where")
+    if not isinstance(declared, dict) or not set(texts) <= set(declared) <= set(Backfill.__dataclass_fields__):
+        raise _unusable(
+            path, "backfill is a dict with table, set and where, and where needed with key and max_replica_lag"
+        )
+    for name in texts:
+        if not isinstance(declared[name], str) or not declared[name].strip():
+            raise _unusable(path, f"backfill's {name} is no SQL")
+    key = declared.get("key", ())
+    if isinstance(key, str) or not all(isinstance(name, str) for name in key):
+        raise _unusable(path, "backfill's key is a list of columns")
+    lag = declared.get("max_replica_lag")
+    try:
+        seconds = None if lag is None else parse_duration(str(lag))
+    except ValueError as error:
+        raise _unusable(path, str(error)) from error
+    return Backfill(**{name: declared[name].strip() for name in texts}, key=tuple(key), max_replica_lag=seconds)
 
 
 def _time(hour: str, minute: str) -> time:

@@ -30,6 +30,15 @@ class Proof:
     heads: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class BackfillMark:
+    """How far a revision's backfill is: the pass over its table, the key of the last row that is done, rows set so far."""
+
+    number: int = 1
+    after: tuple[str, ...] = ()
+    rows: int = 0
+
+
 @dataclass(frozen=True)
 class Lineage:
     """The recorded revisions, and the part of the table's comment that is not ours."""
@@ -37,6 +46,13 @@ class Lineage:
     revisions: Mapping[str, Known] = field(default_factory=dict)
     own_comment: str = ""
     proof: Proof | None = None
+    backfills: Mapping[str, BackfillMark] = field(default_factory=dict)
+    """Of the revisions whose backfill was begun and that are not applied yet."""
+
+    def with_backfill(self, revision: str, mark: BackfillMark | None) -> "Lineage":
+        """Return the lineage with the mark of one backfill replaced; None where its revision is applied."""
+        others = {name: each for name, each in self.backfills.items() if name != revision}
+        return replace(self, backfills={**others, revision: mark} if mark else others)
 
     def merge(self, known: Mapping[str, Known]) -> "Lineage":
         """Return the lineage with ``known`` in it; an unchanged revision keeps who recorded it first."""
@@ -94,6 +110,8 @@ class Lineage:
         stored: dict[str, object] = {"sources": sources, "revisions": entries}
         if self.proof is not None:
             stored["proof"] = [self.proof.fingerprint, *self.proof.heads]
+        if self.backfills:
+            stored["backfills"] = {name: [m.number, m.rows, *m.after] for name, m in sorted(self.backfills.items())}
         ours = _MARK + json.dumps(stored, separators=(",", ":"))
         return f"{self.own_comment}\n{ours}" if self.own_comment else ours
 
@@ -116,7 +134,11 @@ def parse_lineage(comment: str | None) -> Lineage:
             )
             for revision, entry in stored["revisions"].items()
         }
+        backfills = {
+            revision: BackfillMark(number=number, rows=rows, after=tuple(after))
+            for revision, (number, rows, *after) in stored.get("backfills", {}).items()
+        }
         mark, *heads = stored.get("proof") or [""]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return Lineage(own_comment=own)
-    return Lineage(revisions, own, Proof(fingerprint=mark, heads=tuple(heads)) if mark else None)
+    return Lineage(revisions, own, Proof(fingerprint=mark, heads=tuple(heads)) if mark else None, backfills)

@@ -40,6 +40,8 @@ class Report:
     """Whether the failed revision had already committed a part of itself (autocommit_block, commit())."""
     left_unfinished: bool = False
     """Whether its last statement leaves something behind when it is broken off, such as an INVALID index."""
+    backfilled_rows: int = 0
+    """How many rows the failed revision's backfill has set in all; they stay."""
     commit_unknown: bool = False
     """Whether the connection broke while the revision's COMMIT was under way, and its outcome could not be found out."""
     outcome: str = "nothing to do"
@@ -64,6 +66,10 @@ class Report:
             return f"{done} Whether {which} was committed is not known: look at the version table."
         if self.revision is None:
             return done
+        if self.backfilled_rows:
+            return (
+                f"{done} {self.revision} was not applied; {self.backfilled_rows} rows that its backfill has set stay."
+            )
         if self.partly_committed:
             return f"{done} {self.revision} committed a part of its work before it failed (an autocommit block, or a commit of its own)."
         if self.left_unfinished:

@@ -1,7 +1,7 @@
 """Where the database is in the project's history, and what a run would do; nothing is changed."""
 
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Status:
     head: tuple[str, ...]
     pending: tuple[str, ...] = ()
     reason: str = ""
+    backfilled_rows: dict[str, int] = field(default_factory=dict)
+    """Of each pending revision whose backfill was begun, how many rows it has set."""
 
     @property
     def exit_status(self) -> int:
@@ -43,9 +45,13 @@ class Status:
             f"state    {self.state}",
             f"current  {', '.join(self.current) or '(none)'}",
             f"head     {', '.join(self.head) or '(none)'}",
-            *(f"pending  {revision}" for revision in self.pending),
+            *(f"pending  {revision}{self._progress(revision)}" for revision in self.pending),
         ]
         return "\n".join([*lines, f"reason   {self.reason}"] if self.reason else lines)
+
+    def _progress(self, revision: str) -> str:
+        rows = self.backfilled_rows.get(revision)
+        return "" if rows is None else f"  (its backfill has set {rows} rows)"
 
 
 def read_status(settings: Settings, interruption: Interruption, target: str = "heads") -> Status:
@@ -83,8 +89,9 @@ def _ask(settings: Settings, project: Project, interruption: Interruption, targe
 
         def look(heads: tuple[str, ...], context: MigrationContext) -> list[Any]:
             unknown = set(heads) - set(project.scripts)
+            lineage = read_position(heads, context, dict).lineage
             if unknown:
-                problem = read_position(heads, context, dict).lineage.why_not_ahead(heads, head)
+                problem = lineage.why_not_ahead(heads, head)
                 found.append(
                     Status(state="unknown" if problem else "ahead", current=heads, head=head, reason=problem or "")
                 )
@@ -92,7 +99,8 @@ def _ask(settings: Settings, project: Project, interruption: Interruption, targe
                 steps = project.script._upgrade_revs(target, heads)  # type: ignore[arg-type]  # noqa: SLF001  as alembic.command
                 pending = tuple(step.revision.revision for step in steps)
                 state = "pending" if pending else "at-head"
-                found.append(Status(state=state, current=heads, head=head, pending=pending))
+                rows = {name: mark.rows for name, mark in lineage.backfills.items() if name in pending}
+                found.append(Status(state=state, current=heads, head=head, pending=pending, backfilled_rows=rows))
             return []
 
         try:

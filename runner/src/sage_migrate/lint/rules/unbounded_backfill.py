@@ -18,34 +18,54 @@ class UnboundedBackfill(StepRule):
         "All those rows stay locked until the end, the table bloats, replicas lag, and a failure throws "
         "everything away."
     )
-    workaround = "Batches by key, each in a transaction of its own."
+    workaround = "Declare it as a backfill, which the gate does in batches; or loop over batches, each in a transaction of its own."
     bad = """\
 op.execute("UPDATE orders SET status = 'open'")
 """
     good = """\
-with op.get_context().autocommit_block():
-    while op.get_bind().execute(sa.text(
-        "UPDATE orders SET status = 'open' WHERE id IN (SELECT id FROM orders WHERE status IS NULL LIMIT 1000)"
-    )).rowcount:
-        pass
+sage_migrate = {
+    "backfill": {"table": "orders", "set": "status = 'open'", "where": "status IS NULL"},
+}
+
+def upgrade():
+    pass
 """
 
     def check(self, step: Step) -> Iterator[Finding]:
         """Yield a finding where the condition holds."""
-        action = step.action  # noqa: F841
+        action = step.action
         table, verb = _written(step)
         if table is None:
             return
         looped = step.statement.repeated and step.statement.in_transaction
         yield Finding(
             message=f"{verb} most of {table} in one transaction{', although in a loop' if looped else ''}: its rows stay locked until the end, and a failure undoes everything.",
-            help="Instead: batches by key, each committed by itself.\n"
-            "with op.get_context().autocommit_block():\n"
-            "    while op.get_bind().execute(sa.text(\n"
-            f'        "UPDATE {table} SET … WHERE id IN (SELECT id FROM {table} WHERE … LIMIT 1000)"\n'
-            "    )).rowcount:\n"
-            "        pass",
+            help=_declared(action) if isinstance(action, ir.Update) else _looped(table, verb),
         )
+
+
+def _declared(action: ir.Update) -> str:
+    columns = action.columns or ("…",)
+    sets = ", ".join(f"{column} = …" for column in columns)
+    return (
+        "Instead: declare it in a revision of its own; the gate sets the rows in batches before upgrade() runs.\n"
+        f'sage_migrate = {{"backfill": {{"table": "{action.table}", "set": "{sets}", "where": "{columns[0]} IS NULL"}}}}'
+    )
+
+
+def _looped(table: str, verb: str) -> str:
+    batch = f"(SELECT id FROM {table} WHERE … LIMIT 1000)"
+    statement = (
+        f"DELETE FROM {table} WHERE id IN {batch}"
+        if "delete" in verb
+        else f"INSERT INTO … SELECT … FROM {table} WHERE …"
+    )
+    return (
+        "Instead: batches by key, each committed by itself.\n"
+        "with op.get_context().autocommit_block():\n"
+        f'    while op.get_bind().execute(sa.text("{statement}")).rowcount:\n'
+        "        pass"
+    )
 
 
 def _written(step: Step) -> tuple[str | None, str]:

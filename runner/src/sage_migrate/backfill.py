@@ -1,0 +1,373 @@
+"""Set a column in batches before its revision runs: by ranges of a key, each a short transaction that stays when it is done.
+
+One UPDATE of a whole table keeps every row that it touched locked until it ends. A batch keeps few rows for a moment,
+and what is done is noted beside the version table in the batch's own transaction, so a run that ends goes on there.
+"""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sage_migrate.declarations import Backfill
+from sage_migrate.durations import as_milliseconds
+from sage_migrate.errors import DeadlineExceededError, GateError, MigrationFailedError
+from sage_migrate.failures import QUERY_CANCELED, RETRYABLE, Circumstances, explain, server_message, sqlstate_of
+from sage_migrate.lineage import BackfillMark, Lineage
+from sage_migrate.logs import log
+from sage_migrate.session import Row, Session, quote_identifier, quote_literal, set_config_sql
+
+if TYPE_CHECKING:
+    from sage_migrate.gate import Gate, MigrationBackend
+
+_FIRST_ROWS = 500
+_MOST_ROWS = 100_000
+# A batch keeps its rows for so long, and rests for a part of that, so that the application gets its turn.
+_BATCH_SECONDS = 0.1
+_REST = 0.5
+_MOST_PASSES = 5
+_LOOK_AT_LAG_SECONDS = 1.0
+_SAY_SECONDS = 5.0
+_RETRY_SECONDS = 0.1
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: what a single row's values are to blame for.
+_OF_A_ROW = ("22", "23")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """The columns that order the table, as SQL."""
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+
+    @property
+    def columns(self) -> str:
+        """The columns, quoted."""
+        return ", ".join(map(quote_identifier, self.names))
+
+    def compared(self, operator: str, values: Sequence[str]) -> str:
+        """Return a comparison of rows, which an index on the key serves."""
+        literals = ", ".join(f"{quote_literal(v)}::{t}" for v, t in zip(values, self.types, strict=True))
+        return f"({self.columns}) {operator} ({literals})"
+
+    def described(self, values: Sequence[str]) -> str:
+        """Return a row's key for a person."""
+        return ", ".join(f"{name} = {value}" for name, value in zip(self.names, values, strict=True))
+
+
+class BackfillRun:
+    """One revision's backfill, on a session of its own."""
+
+    def __init__(  # noqa: PLR0913  what it runs on, and where its progress is kept
+        self,
+        gate: "Gate",
+        session: Session,
+        backend: "MigrationBackend",
+        *,
+        revision: str,
+        declared: Backfill,
+        version_table: str | None,
+        lineage: Lineage,
+        script_directory: Path,
+    ) -> None:
+        """Prepare to go on where ``lineage`` says; without a ``version_table`` to write to nothing is noted."""
+        self._gate = gate
+        self._session = session
+        self._backend = backend
+        self._revision = revision
+        self._declared = declared
+        self._version_table = version_table
+        self._script_directory = script_directory
+        self.lineage = lineage
+        self.mark = lineage.backfills.get(revision, BackfillMark())
+        self._rows = _FIRST_ROWS
+        self._suspect_rows = 0
+        """How many of the rows ahead hold one that cannot be set: batches only get smaller there."""
+        self._looked_at_lag = self._said = 0.0
+        self._key = Key(names=(), types=())
+
+    async def run(self) -> None:
+        """Go through the table until a whole pass finds nothing left to do.
+
+        Raises:
+            GateError: what is done stays, and the next run goes on there.
+        """
+        await self._session.fetch(set_config_sql(self._limits()))
+        if self._gate.settings.role:
+            await self._session.fetch(f"SET ROLE {quote_identifier(self._gate.settings.role)}")
+        self._key = await self._read_key()
+        await self._check_may_note()
+        log.info(
+            "backfill_started",
+            revision=self._revision,
+            table=self._declared.table,
+            key=self._key.names,
+            rows_estimated=await self._estimate_rows(),
+            rows_done=self.mark.rows,
+        )
+        self._said = time.monotonic()
+        while True:
+            from_the_beginning = not self.mark.after
+            changed = await self._pass()
+            if from_the_beginning and not changed:
+                break
+            if self.mark.number >= _MOST_PASSES:
+                raise self._still_written(changed)
+            self.mark = replace(self.mark, number=self.mark.number + 1, after=())
+        log.info("backfill_finished", revision=self._revision, table=self._declared.table, rows_done=self.mark.rows)
+
+    async def _check_may_note(self) -> None:
+        """Do without notes where the session's role does not own the version table: a broken-off run begins again."""
+        owned = await self._session.fetch(
+            "SELECT pg_has_role(relowner, 'USAGE') AS owned FROM pg_class"  # noqa: S608  quoted
+            f" WHERE oid = to_regclass({quote_literal(self._version_table or '')})"
+        )
+        if self._version_table is None or not owned or not owned[0]["owned"]:
+            self._version_table = None
+            log.warning("backfill_not_noted", revision=self._revision, effect="a run that is broken off begins again")
+
+    async def _pass(self) -> int:
+        """Go through the table once, from the mark on; return how many rows were set."""
+        changed = 0
+        while True:
+            upper = await self._upper_bound()
+            began = time.monotonic()
+            set_now = await self._try_batch(upper)
+            if set_now is None:
+                continue
+            changed += set_now
+            if upper is None:
+                return changed
+            await self._rest(time.monotonic() - began)
+
+    async def _upper_bound(self) -> tuple[str, ...] | None:
+        """Return the key of the batch's last row; None where fewer rows than a batch are left."""
+        texts = ", ".join(f"{quote_identifier(name)}::text AS key{i}" for i, name in enumerate(self._key.names))
+        rows = await self._fetch(
+            f"SELECT {texts} FROM {self._declared.table}{self._where(None)} ORDER BY {self._key.columns}"  # noqa: S608  the project's own
+            f" LIMIT 1 OFFSET {self._rows - 1}"
+        )
+        return tuple(rows[0].values()) if rows else None
+
+    def _where(self, upper: tuple[str, ...] | None, *more: str) -> str:
+        conditions = [
+            *([self._key.compared(">", self.mark.after)] if self.mark.after else []),
+            *([self._key.compared("<=", upper)] if upper else []),
+            *more,
+        ]
+        return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+    async def _try_batch(self, upper: tuple[str, ...] | None) -> int | None:
+        """Set the rows up to ``upper``, note it and commit; None where it is to be tried again, with fewer rows."""
+        try:
+            changed = await self._batch(upper)
+        except Exception as error:
+            with contextlib.suppress(Exception):  # a broken session has no transaction to end
+                await self._session.fetch("ROLLBACK")
+            self._backend.running = self._backend.committing = False
+            if isinstance(error, GateError):
+                raise
+            await self._recover(error, upper)
+            return None
+        return changed
+
+    async def _batch(self, upper: tuple[str, ...] | None) -> int:
+        predicate = f"({self._declared.where})"
+        key = f"ARRAY[{', '.join(f'{quote_identifier(name)}::text' for name in self._key.names)}]"
+        await self._session.fetch("BEGIN")
+        (row,) = await self._fetch(
+            f"WITH changed AS (UPDATE {self._declared.table} SET {self._declared.set}{self._where(upper, predicate)}"  # noqa: S608  the project's own
+            f" RETURNING {predicate} IS TRUE AS still, {key} AS key)"
+            " SELECT count(*) AS rows, (array_agg(key) FILTER (WHERE still))[1:1] AS unchanged FROM changed"
+        )
+        if row["unchanged"]:
+            raise MigrationFailedError(
+                f"The backfill of revision {self._revision} set the row with {self._key.described(row['unchanged'][0])} of "
+                f"{self._declared.table}, and it is still one of those that are left: {self._declared.where}.",
+                remedy="Let `where` name rows that `set` makes true no longer (a trigger may undo it); otherwise it never ends.",
+                facts={"revision": self._revision},
+            )
+        mark = replace(self.mark, after=upper or (), rows=self.mark.rows + row["rows"])
+        await self._note(mark)
+        self._backend.committing = True
+        await self._session.fetch("COMMIT")
+        self._backend.running = self._backend.committing = False
+        self.mark = mark
+        return int(row["rows"])
+
+    async def _note(self, mark: BackfillMark) -> None:
+        if self._version_table is None:
+            return
+        self.lineage = self.lineage.with_backfill(self._revision, mark)
+        await self._session.fetch(
+            f"COMMENT ON TABLE {self._version_table} IS {quote_literal(self.lineage.to_comment())}"
+        )
+
+    async def _fetch(self, statement: str) -> list[Row]:
+        # What a report shows is what the revision declares.
+        declared = self._declared
+        self._backend.begin(f"UPDATE {declared.table} SET {declared.set} WHERE {declared.where}")  # noqa: S608
+        rows = await self._session.fetch(statement)
+        self._backend.running = False
+        return rows
+
+    async def _rest(self, elapsed: float) -> None:
+        """Let the application have its turn, make the next batch fit its time, and tell how far it is."""
+        wanted = min(_BATCH_SECONDS, self._gate.guard.stall_budget / 4)
+        self._suspect_rows = max(0, self._suspect_rows - self._rows)
+        if not self._suspect_rows:
+            factor = min(2.0, max(0.5, wanted / max(elapsed, 0.001)))
+            self._rows = max(1, min(_MOST_ROWS, round(self._rows * factor)))
+        await asyncio.sleep(elapsed * _REST)
+        await self._wait_for_replicas()
+        if time.monotonic() - self._said >= _SAY_SECONDS:
+            self._said = time.monotonic()
+            log.info(
+                "backfill_progress",
+                revision=self._revision,
+                table=self._declared.table,
+                rows_done=self.mark.rows,
+                batch_rows=self._rows,
+                after=self._key.described(self.mark.after) if self._gate.settings.show_literals else None,
+                longest_stall_seconds=round(self._gate.guard.longest_stall_seconds, 3),
+            )
+
+    async def _wait_for_replicas(self) -> None:
+        """Wait until no replica is further behind than is declared; a role that may not see them is not told."""
+        limit = self._declared.max_replica_lag
+        while limit is not None and time.monotonic() - self._looked_at_lag >= _LOOK_AT_LAG_SECONDS:
+            self._looked_at_lag = time.monotonic()
+            (row,) = await self._session.fetch(
+                "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0)::float8 AS lag FROM pg_stat_replication"
+            )
+            if row["lag"] > limit:
+                log.info("backfill_waits", revision=self._revision, reason="replica lag", seconds=round(row["lag"], 1))
+                await asyncio.sleep(_LOOK_AT_LAG_SECONDS)
+
+    async def _recover(self, error: Exception, upper: tuple[str, ...] | None) -> None:
+        """Try again with half the rows, where that can help.
+
+        Raises:
+            GateError: it cannot.
+        """
+        sqlstate = sqlstate_of(error) or ""
+        alone = self._rows == 1
+        of_a_row = sqlstate.startswith(_OF_A_ROW)
+        if sqlstate in RETRYABLE or ((of_a_row or sqlstate == QUERY_CANCELED) and not alone):
+            if of_a_row and not self._suspect_rows:
+                self._suspect_rows = self._rows
+            self._rows = max(1, self._rows // 2)
+            if not of_a_row:
+                log.info("backfill_waits", revision=self._revision, reason=sqlstate, batch_rows=self._rows)
+                await asyncio.sleep(random.uniform(0, _RETRY_SECONDS))  # noqa: S311  jitter
+            return
+        if of_a_row:
+            row = await self._first_row(upper)
+            raise MigrationFailedError(
+                f"The backfill of revision {self._revision} cannot set the row with {row} of {self._declared.table}: "
+                f"{server_message(error)} (SQLSTATE {sqlstate}).",
+                remedy="Mend that row, or the declaration, and run it again: it goes on there.",
+                facts={"sqlstate": sqlstate, "revision": self._revision},
+            ) from error
+        raise self._explained(error) from error
+
+    async def _first_row(self, upper: tuple[str, ...] | None) -> str:
+        if upper is None:
+            upper = await self._upper_bound()
+        return self._key.described(upper) if upper else "the last key"
+
+    def _explained(self, error: Exception) -> GateError:
+        return explain(
+            error,
+            Circumstances(
+                revision=self._revision,
+                statement=self._backend.statement,
+                statement_seconds=time.monotonic() - self._backend.started,
+                statement_timeout=self._statement_timeout(),
+                connected=True,
+                script_directory=self._script_directory,
+                show_literals=self._gate.settings.show_literals,
+            ),
+        )
+
+    def _statement_timeout(self) -> float:
+        return min(self._gate.guard.stall_budget / 2, self._gate.settings.statement_timeout)
+
+    def _limits(self) -> dict[str, str]:
+        return {
+            "lock_timeout": as_milliseconds(self._gate.settings.lock_timeout),
+            "statement_timeout": as_milliseconds(self._statement_timeout()),
+            "idle_in_transaction_session_timeout": as_milliseconds(self._gate.settings.idle_timeout),
+            "client_connection_check_interval": "500ms",
+        }
+
+    async def _read_key(self) -> Key:
+        """Return the declared key, or the primary one.
+
+        Raises:
+            MigrationFailedError: there is none, or it cannot serve.
+        """
+        table = quote_literal(self._declared.table)
+        (found,) = await self._session.fetch(f"SELECT to_regclass({table}) IS NULL AS absent")
+        if found["absent"]:
+            raise self._unusable(f"there is no table {self._declared.table}", "Make it in an earlier revision.")
+        rows = await self._session.fetch(
+            "SELECT attribute.attname::text AS name, format_type(attribute.atttypid, NULL) AS type, attribute.attnotnull AS full,"  # noqa: S608
+            " index.indisprimary AS primary, index.indexrelid::int8 AS index"
+            " FROM pg_index AS index, unnest(index.indkey) WITH ORDINALITY AS part (number, place)"
+            " JOIN pg_attribute AS attribute ON attribute.attnum = part.number"
+            f" WHERE index.indrelid = {table}::regclass AND attribute.attrelid = index.indrelid AND index.indisvalid"
+            " AND index.indpred IS NULL ORDER BY index.indexrelid, part.place"
+        )
+        wanted = self._declared.key
+        for index in {row["index"]: None for row in rows}:
+            columns = [row for row in rows if row["index"] == index]
+            served = columns[: len(wanted)] if wanted else columns
+            fits = tuple(row["name"] for row in served) == wanted if wanted else columns[0]["primary"]
+            if fits and all(row["full"] for row in served):
+                return Key(names=tuple(row["name"] for row in served), types=tuple(row["type"] for row in served))
+        if wanted:
+            raise self._unusable(
+                f"no index of {self._declared.table} begins with the NOT NULL columns {', '.join(wanted)}",
+                "Name the columns of one in `key`, in its order.",
+            )
+        raise self._unusable(
+            f"{self._declared.table} has no primary key", "Name the NOT NULL columns of an index in `key`."
+        )
+
+    async def _estimate_rows(self) -> int:
+        (row,) = await self._session.fetch(
+            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::int8 AS rows FROM pg_class WHERE relkind <> 'p' AND oid IN"  # noqa: S608
+            f" (SELECT relid FROM pg_partition_tree({quote_literal(self._declared.table)}::regclass)"
+            f" UNION SELECT {quote_literal(self._declared.table)}::regclass)"
+        )
+        return int(row["rows"])
+
+    def _unusable(self, why: str, remedy: str) -> MigrationFailedError:
+        return MigrationFailedError(
+            f"The backfill of revision {self._revision} cannot be run: {why}.",
+            remedy=remedy,
+            facts={"revision": self._revision},
+        )
+
+    def _still_written(self, changed: int) -> MigrationFailedError:
+        return MigrationFailedError(
+            f"The backfill of revision {self._revision} went through {self._declared.table} {_MOST_PASSES} times, and the last "
+            f"time there were {changed} new rows to set: something goes on writing rows where {self._declared.where}.",
+            remedy="Give the column a default, or a trigger that sets it, in an earlier revision; then run it again.",
+            facts={"revision": self._revision},
+        )
+
+
+def deadline_error(run: BackfillRun, declared: Backfill, revision: str) -> Callable[[], GateError]:
+    """Return how to say that the deadline ended a backfill, which loses nothing."""
+    return lambda: DeadlineExceededError(
+        f"The backfill of revision {revision} was not done by the deadline: {run.mark.rows} rows of {declared.table} are set.",
+        remedy="Run it again: it goes on there. A long one is better run before the release, with a deadline of its own: "
+        f"sage-migrate upgrade {revision} --deadline 4h.",
+        facts={"revision": revision, "rows_done": run.mark.rows},
+    )

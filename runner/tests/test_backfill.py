@@ -1,0 +1,287 @@
+"""A backfill that a revision declares: in batches, resumable, right in the end, and clear where it cannot be."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import env_files
+from harness.command import CommandLine
+from harness.env_files import Style
+from harness.postgres import Database
+from harness.project import Project
+
+ROWS = 3000
+# Counts how often each row was written: a batch that is repeated must not set a row again.
+AUDIT = """
+CREATE TABLE writes (id text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN INSERT INTO writes VALUES (coalesce(to_jsonb(NEW) ->> 'id', to_jsonb(NEW)::text)); RETURN NEW; END $$;
+CREATE TRIGGER note BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION note()
+"""
+PLAIN = "CREATE TABLE orders (id int PRIMARY KEY, currency text)"
+TABLES = {
+    "int": (PLAIN, "SELECT n, NULL"),
+    "uuid": ("CREATE TABLE orders (id uuid PRIMARY KEY, currency text)", "SELECT gen_random_uuid(), NULL"),
+    "composite": (
+        'CREATE TABLE orders ("Shop" text, id int, currency text, PRIMARY KEY ("Shop", id))',
+        "SELECT 'it''s ' || n % 7, n, NULL",
+    ),
+    "partitioned": (
+        (
+            "CREATE TABLE orders (id int PRIMARY KEY, currency text) PARTITION BY RANGE (id);"
+            "CREATE TABLE orders_1 PARTITION OF orders FOR VALUES FROM (MINVALUE) TO (1000);"
+            "CREATE TABLE orders_2 PARTITION OF orders FOR VALUES FROM (1000) TO (MAXVALUE)"
+        ),
+        "SELECT n, NULL",
+    ),
+}
+BACKFILL = {"table": "orders", "set": "currency = 'EUR'", "where": "currency IS NULL"}
+LEFT = "SELECT count(*) FROM orders WHERE currency IS DISTINCT FROM 'EUR'"
+
+
+def declare(**more: object) -> str:
+    """Return the declaration of a revision that sets every order's currency."""
+    return f"sage_migrate = {{'backfill': { {**BACKFILL, **more}!r}}}"
+
+
+def make_orders(database: Database, kind: str = "int") -> None:
+    """Make the table, with rows that are left to set."""
+    table, rows = TABLES[kind]
+    for statement in (table, f"INSERT INTO orders {rows} FROM generate_series(1, {ROWS}) AS n", AUDIT):
+        database.execute(statement)
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_every_row_is_set_once_in_several_transactions(
+    kind: str, project: Project, database: Database, gate: CommandLine
+) -> None:
+    """Whatever orders the table; the revision's own upgrade() comes after, and nothing is left to note."""
+    make_orders(database, kind)
+    project.add("a1", "ALTER TABLE orders ALTER currency SET NOT NULL", head=declare())
+    outcome = gate.run(project, "upgrade").expect(0)
+    assert outcome.applied == ["a1"]
+    assert outcome.one("backfill_finished")["rows_done"] == ROWS
+    assert database.value(LEFT) == 0
+    assert database.value("SELECT count(*) FROM writes") == ROWS
+    assert database.value("SELECT count(DISTINCT xmin::text) FROM orders") > 1
+    assert '"backfills"' not in str(database.lineage())
+
+
+@pytest.mark.parametrize(
+    "style", [Style("asyncpg", env_files.ASYNC), Style("psycopg2", env_files.SYNC)], ids=lambda s: s.name
+)
+def test_an_env_py_that_alone_knows_the_database(
+    style: Style, tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """Without a URL the batches too are sent as env.py's own engine connects."""
+    make_orders(database)
+    project = Project(tmp_path / "other", style.env, database.url(style.driver).replace("%", "%%"))
+    project.add("a1", head=declare())
+    gate.run(project, "upgrade", url=None).expect(0)
+    assert database.value(LEFT) == 0
+
+
+def test_a_killed_run_goes_on_where_it_stopped(project: Project, database: Database, gate: CommandLine) -> None:
+    """What it set stays, is shown by status, and is not set again."""
+    make_orders(database)
+    project.add("a0")
+    gate.run(project, "upgrade").expect(0)
+    project.add("a1", head=declare())
+    busy = database.connect("busy", autocommit=False)
+    busy.execute("SELECT FROM orders WHERE id = 2500 FOR UPDATE")
+    run = gate.start(project, "upgrade")
+    run.until("backfill_waits", batch_rows=1)
+    run.kill()
+    run.process.wait()
+    database.until("NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'sage-migrate%')")
+    done = database.value("SELECT count(*) FROM writes")
+    assert 0 < done < 2500
+    status = gate.run(project, "status").expect(3)
+    assert f"pending  a1  (its backfill has set {done} rows)" in status.stdout
+    busy.rollback()
+    outcome = gate.run(project, "upgrade").expect(0)
+    assert outcome.one("backfill_started")["rows_done"] == done
+    assert database.value(LEFT) == 0
+    assert database.value("SELECT count(*) FROM writes") == ROWS
+
+
+def test_rows_written_meanwhile_are_set_too(project: Project, database: Database, gate: CommandLine) -> None:
+    """Also those whose key was passed already: the table is gone through until nothing is left."""
+    make_orders(database)
+    project.add("a1", "ALTER TABLE orders ALTER currency SET NOT NULL", head=declare())
+    busy = database.connect("busy", autocommit=False)
+    busy.execute("SELECT FROM orders WHERE id = 2500 FOR UPDATE")
+    run = gate.start(project, "upgrade")
+    run.until("backfill_waits", batch_rows=1)
+    database.execute("INSERT INTO orders VALUES (-1, NULL)")
+    busy.rollback()
+    run.wait().expect(0)
+    assert database.value(LEFT) == 0
+    assert database.value("SELECT count(*) FROM orders") == ROWS + 1
+
+
+def test_nobody_waits_for_more_than_a_batch(project: Project, database: Database, gate: CommandLine) -> None:
+    """A slow trigger makes the batches smaller, and the guard has nothing to stop."""
+    make_orders(database)
+    database.execute("DELETE FROM orders WHERE id > 400")
+    database.execute(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.003); RETURN NEW; END $$"
+    )
+    database.execute("CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()")
+    project.add("a1", head=declare())
+    outcome = gate.run(project, "upgrade").expect(0)
+    assert database.value(LEFT) == 0
+    assert database.value("SELECT count(DISTINCT xmin::text) FROM orders") > 4
+    assert outcome.named("stall_budget_exceeded") == []
+
+
+def test_a_deadline_loses_nothing(project: Project, database: Database, gate: CommandLine) -> None:
+    """The message tells how far it came and how to give it more time."""
+    make_orders(database)
+    project.add("a1", head=declare())
+    busy = database.connect("busy", autocommit=False)
+    busy.execute("SELECT FROM orders WHERE id = 1 FOR UPDATE")
+    outcome = gate.run(project, "upgrade", "--deadline", "4s").expect(34)
+    assert outcome.message == (
+        "The backfill of revision a1 was not done by the deadline: 0 rows of orders are set. Nothing was applied by this run. "
+        "a1 was rolled back whole. Run it again: it goes on there. A long one is better run before the release, with a deadline "
+        "of its own: sage-migrate upgrade a1 --deadline 4h."
+    )
+    busy.rollback()
+    gate.run(project, "upgrade").expect(0)
+
+
+REFUSALS: dict[str, tuple[str | None, dict[str, Any], str]] = {
+    "no key": (
+        "ALTER TABLE orders DROP CONSTRAINT orders_pkey",
+        {},
+        (
+            "The backfill of revision a1 cannot be run: orders has no primary key. Nothing was applied by this run. a1 was rolled "
+            "back whole. Name the NOT NULL columns of an index in `key`."
+        ),
+    ),
+    "a key without an index": (
+        None,
+        {"key": ["currency"]},
+        (
+            "The backfill of revision a1 cannot be run: no index of orders begins with the NOT NULL columns currency. Nothing was "
+            "applied by this run. a1 was rolled back whole. Name the columns of one in `key`, in its order."
+        ),
+    ),
+    "no table": (
+        None,
+        {"table": "order"},
+        (
+            "The backfill of revision a1 cannot be run: there is no table order. Nothing was applied by this run. a1 was rolled back "
+            "whole. Make it in an earlier revision."
+        ),
+    ),
+    "a predicate that stays true": (
+        None,
+        {"where": "id > 0"},
+        (
+            "The backfill of revision a1 set the row with id = 1 of orders, and it is still one of those that are left: id > 0. "
+            "Nothing was applied by this run. a1 was rolled back whole. Let `where` name rows that `set` makes true no longer (a "
+            "trigger may undo it); otherwise it never ends."
+        ),
+    ),
+    "a column that is not there": (
+        None,
+        {"set": "curency = 'EUR'"},
+        (
+            'Revision a1 failed: column "curency" of relation "orders" does not exist (SQLSTATE 42703) in: UPDATE orders SET '
+            "curency = ? WHERE currency IS NULL. Nothing was applied by this run. a1 was rolled back whole. Correct the revision, try "
+            "it on a copy of the database, and release again."
+        ),
+    ),
+    "a row that cannot be": (
+        "ALTER TABLE orders ADD CONSTRAINT no_euro CHECK (id <> 1234 OR currency IS NULL)",
+        {},
+        (
+            'The backfill of revision a1 cannot set the row with id = 1234 of orders: new row for relation "orders" violates check '
+            'constraint "no_euro" (SQLSTATE 23514). Nothing was applied by this run. a1 was not applied; 1233 rows that its '
+            "backfill has set stay. Mend that row, or the declaration, and run it again: it goes on there."
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_backfill_that_cannot_be(case: str, project: Project, database: Database, gate: CommandLine) -> None:
+    """Each says which row or which part of the declaration, and what to do; what is done stays."""
+    change, declared, message = REFUSALS[case]
+    make_orders(database)
+    if change:
+        database.execute(change)
+    project.add("a1", head=declare(**declared))
+    assert gate.run(project, "upgrade").expect(40).message == message
+    assert database.version() == []
+
+
+def test_a_role_without_rights(project: Project, database: Database, gate: CommandLine) -> None:
+    """It is told apart from a mistake in the revision."""
+    make_orders(database)
+    database.execute("CREATE ROLE poor_backfill LOGIN")
+    try:
+        database.execute("GRANT CREATE, USAGE ON SCHEMA public TO poor_backfill")
+        database.execute("GRANT SELECT ON orders TO poor_backfill")
+        project.add("a1", head=declare())
+        outcome = gate.run(project, "upgrade", url=database.url(user="poor_backfill")).expect(40)
+        assert "permission denied for table orders (SQLSTATE 42501)" in outcome.message
+        assert "Give the migration a role that owns the objects" in outcome.message
+    finally:
+        database.execute("DROP OWNED BY poor_backfill")
+        database.execute("DROP ROLE poor_backfill")
+
+
+def test_a_transaction_around_everything(project: Project, database: Database, gate: CommandLine) -> None:
+    """Batches beside it would not see what the revisions before did: refused, with nothing done."""
+    make_orders(database)
+    opened = "with connectable.begin() as connection:\n        connection.execute(sa.text('SELECT 1'))"
+    project.write(
+        "migrations/env.py",
+        "import sqlalchemy as sa\n" + env_files.SYNC.replace("with connectable.connect() as connection:", opened),
+    )
+    project.add("a1", head=declare())
+    outcome = gate.run(project, "upgrade").expect(40)
+    assert "Revision a1 declares a backfill, and env.py began a transaction around all revisions" in outcome.message
+    assert database.value("SELECT count(*) FROM writes") == 0
+
+
+@pytest.mark.parametrize(
+    ("declaration", "why"),
+    [
+        (
+            "'UPDATE orders'",
+            "backfill is a dict with table, set and where, and where needed with key and max_replica_lag",
+        ),
+        ("{'table': 'orders', 'set': 'a = 1'}", "backfill is a dict with table, set and where"),
+        ("{'table': 'orders', 'set': 'a = 1', 'where': ''}", "backfill's where is no SQL"),
+        ("{'table': 'o', 'set': 'a = 1', 'where': 'b', 'key': 'id'}", "backfill's key is a list of columns"),
+        ("{'table': 'o', 'set': 'a = 1', 'where': 'b', 'max_replica_lag': 5}", "'5'"),
+    ],
+)
+def test_a_declaration_that_cannot_be_used(
+    declaration: str, why: str, project: Project, database: Database, gate: CommandLine
+) -> None:
+    """Better refused than ignored."""
+    project.add("a1", head=f"sage_migrate = {{'backfill': {declaration}}}")
+    assert why in gate.run(project, "upgrade").expect(20).message
+    assert database.version() == []
+
+
+def test_a_signal_in_the_middle(project: Project, database: Database, gate: CommandLine) -> None:
+    """A pod that is evicted loses one batch."""
+    make_orders(database)
+    project.add("a1", head=declare())
+    busy = database.connect("busy", autocommit=False)
+    busy.execute("SELECT FROM orders WHERE id = 2500 FOR UPDATE")
+    run = gate.start(project, "upgrade")
+    run.until("backfill_waits", batch_rows=1)
+    run.send(signal.SIGTERM)
+    outcome = run.wait().expect(143)
+    busy.rollback()
+    assert f"{database.value('SELECT count(*) FROM writes')} rows that its backfill has set stay" in outcome.message
+    gate.run(project, "upgrade").expect(0)
+    assert database.value("SELECT count(*) FROM writes") == ROWS
