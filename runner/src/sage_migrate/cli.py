@@ -27,6 +27,7 @@ REVIEW_TIME = {
     "doctor": "reads an existing project and its database, changes nothing, and says what would go wrong",
     "trace": "run the pending revisions on a scratch PostgreSQL, and report what they lock, rewrite and break",
     "lint": "static rules: what the revisions would do to a live database",
+    "stats": "how big production's tables are, as a file for `lint` and `trace`; reads no row, changes nothing",
 }
 
 

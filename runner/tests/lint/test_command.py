@@ -156,3 +156,44 @@ def test_modules_of_the_application_are_linted_too(tmp_path: Path) -> None:
 def test_explain_prints_the_page(tmp_path: Path) -> None:
     """A rule explains itself."""
     assert _run(tmp_path, "--explain", "SM101", status=0).startswith("# SM101: index-without-concurrently\n")
+
+
+def _stats(directory: Path, **tables: int) -> None:
+    content = {
+        "format": 1,
+        "tables": [
+            {
+                "schema": "public",
+                "name": name,
+                "rows": size // 100,
+                "table_bytes": size,
+                "index_bytes": 0,
+                "writes_per_second": 2.5,
+            }
+            for name, size in tables.items()
+        ],
+    }
+    (directory / "stats.json").write_text(json.dumps(content))
+
+
+def test_small_tables_calm_down(tmp_path: Path) -> None:
+    """Work on a table that is small in production is advice, on a big or unknown one an error; the size is told."""
+    _write(tmp_path, "a1", _INDEX)
+    _stats(tmp_path, orders=40_000)
+    assert (
+        "warning SM101 index-without-concurrently [blocks_writes_long]\n"
+        '     10 |     op.create_index("ix_orders_status", "orders", ["status"])\n'
+        "  Building the index ix_orders_status locks orders against writes until it is done: all INSERT, UPDATE and DELETE wait. "
+        "(orders in production: about 400 rows, 40 kB with indexes, 2.5 rows written a second.)\n"
+    ) in _run(tmp_path, "--stats", "stats.json", status=0)
+    _stats(tmp_path, orders=4_000_000_000)
+    assert "(orders in production: about 40,000,000 rows, 4.0 GB" in _run(tmp_path, "--stats", "stats.json", status=1)
+    _stats(tmp_path, customers=40_000)
+    assert "in production" not in _run(tmp_path, "--stats", "stats.json", status=1)
+
+
+def test_small_tables_do_not_excuse_what_is_no_matter_of_size(tmp_path: Path) -> None:
+    """A dropped column breaks old code however few its rows are."""
+    _write(tmp_path, "a1", '    op.drop_column("orders", "status")')
+    _stats(tmp_path, orders=40_000)
+    assert "error SM" in _run(tmp_path, "--stats", "stats.json", status=1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Analysis
+from sage_migrate.lint.calming import weigh
 from sage_migrate.lint.findings import Severity, Violation
 from sage_migrate.lint.ignores import read_ignores
 from sage_migrate.lint.project import Module, Project
@@ -15,9 +16,11 @@ from sage_migrate.lint.reader.operations import read_revision
 from sage_migrate.lint.revisions import Revision, ancestors_that_matter, in_order, read_revision_file
 from sage_migrate.lint.rule import Finding, ModuleRule, RevisionRule, RevisionSource, Rule, StepRule, all_rules
 from sage_migrate.lint.schema import Schema
+from sage_migrate.stats.sizes import Sizes
 
 UNUSED_IGNORE = "SM198"
 UNREADABLE = "SM197"
+_UNKNOWN = Sizes(())
 _LIBRARIES = ("sqlalchemy", "sqlmodel", "psycopg")
 
 
@@ -32,6 +35,8 @@ class Settings:
     severities: dict[str, Severity] = field(default_factory=dict)
     fail_on: Severity = "error"
     exclude: tuple[str, ...] = ()
+    sizes: Sizes = _UNKNOWN
+    """Of production's tables, as far as they are known."""
 
 
 # What is judged by how it was before, and what of a downgrade() tells that.
@@ -83,7 +88,7 @@ def lint(settings: Settings) -> Iterator[Violation]:
         schema, unreleased = schemas.setdefault(revision.path.parent, (Schema(), set()))
         linted = revision.path.absolute() in asked and revision.identifier not in released
         batch = unreleased if settings.since and revision.identifier not in released else set()
-        found = list(check_revision(revision, schema, batch, silent=not linted))
+        found = list(check_revision(revision, schema, batch, sizes=settings.sizes, silent=not linted))
         if linted:
             yield from _configured(found, settings)
     project = Project(modules, settings.paths)
@@ -119,7 +124,7 @@ def check_module(module: Module, project: Project) -> Iterator[Violation]:
 
 
 def check_revision(  # noqa: C901  the order of reading, walking and asking stands here once
-    revision: Revision, schema: Schema, batch: set[str], *, silent: bool = False
+    revision: Revision, schema: Schema, batch: set[str], *, sizes: Sizes = _UNKNOWN, silent: bool = False
 ) -> Iterator[Violation]:
     """Yield a revision's violations; ``schema`` takes in what it changes, and ``batch`` the tables that it makes."""
     statements = read_revision(revision.path, revision.tree)
@@ -144,7 +149,9 @@ def check_revision(  # noqa: C901  the order of reading, walking and asking stan
         if silent:
             continue
         for rule in step_rules:
-            found += [_violation(rule, each, revision.path, step.statement) for each in rule.check(step)]
+            found += [
+                weigh(_violation(rule, each, revision.path, step.statement), step, sizes) for each in rule.check(step)
+            ]
     if silent:
         return
     source = RevisionSource(path=str(revision.path), source=revision.source, tree=revision.tree)

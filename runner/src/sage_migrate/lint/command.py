@@ -9,7 +9,7 @@ from typing import Any
 from sage_migrate.errors import UsageError
 from sage_migrate.lint.findings import SEVERITIES
 
-_KEYS = {"ignore", "severity", "fail-on", "since", "exclude", "paths"}
+_KEYS = {"ignore", "severity", "fail-on", "since", "exclude", "paths", "stats"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--since", metavar="REVISION", help="the last released one: it and those before it are not linted"
+    )
+    parser.add_argument(
+        "--stats",
+        metavar="FILE",
+        help="production's table sizes, as written by sage-migrate stats: small tables calm down",
     )
     parser.add_argument("--explain", metavar="CODE", help="print a rule's page")
 
@@ -62,6 +67,7 @@ def _explain(code: str) -> str:
 
 def _settings(arguments: argparse.Namespace) -> Any:
     from sage_migrate.lint.check import Settings
+    from sage_migrate.stats.sizes import Sizes, read_sizes
 
     config = _config()
     unknown = sorted(set(config) - _KEYS)
@@ -79,6 +85,7 @@ def _settings(arguments: argparse.Namespace) -> Any:
     for path in paths:
         if not path.exists():
             raise UsageError(f"There is no {path}.", remedy="Name revisions, or directories of them.")
+    stats = arguments.stats or config.get("stats")
     return Settings(
         paths=paths,
         since=arguments.since or config.get("since"),
@@ -86,6 +93,7 @@ def _settings(arguments: argparse.Namespace) -> Any:
         severities=dict(severities),
         fail_on=fail_on,
         exclude=tuple(config.get("exclude", ())),
+        sizes=read_sizes(Path(stats)) if stats else Sizes(()),
     )
 
 
