@@ -391,11 +391,12 @@ class MigrationRun:
             statement=statement,
             blockers=described,
         )
-        self.gate.look(
-            wait_for_blockers(
-                self.gate.watch, blockers, self.gate.settings, revision=self.report.revision, tries=self._tries
+        with self._connection.standing_aside():
+            self.gate.look(
+                wait_for_blockers(
+                    self.gate.watch, blockers, self.gate.settings, revision=self.report.revision, tries=self._tries
+                )
             )
-        )
 
     def _is_waiting_for_database(self, failure: GateError, started: float) -> bool:
         """Tell whether env.py could not connect, which waiting may heal: it is not up yet, or has no place left."""

@@ -40,6 +40,8 @@ class MigrationBackend:
     started: float = 0.0
     running: bool = False
     committing: bool = False
+    stands_aside: bool = False
+    """Whether it waits for its next try with no transaction open, so that nobody can wait for it."""
     progress: Progress | None = None
     """The last look at the statement at work."""
     estimated_seconds: float | None = None

@@ -1,7 +1,7 @@
 """Who waits for whom, from one snapshot of ``pg_locks``, which every role may read."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -33,20 +33,24 @@ _CONFLICTS = {
     "ShareLock": {f"{mode}Lock" for mode in _MODES if mode not in ("AccessShare", "RowShare", "Share")},
 }
 
-# Only targets that somebody waits for: on a quiet server of any size the answer is empty.
+# Only targets that somebody waits for: on a quiet server of any size the answer is empty. What a target is called is
+# made up for the few locks that may be on one, since on a crowded server that would cost as much as the locks' reading.
 _SNAPSHOT = """
-WITH locks AS MATERIALIZED (
+WITH locks AS MATERIALIZED (SELECT * FROM pg_locks),
+near AS MATERIALIZED (
   SELECT pid, virtualtransaction, mode, granted, waitstart, locktype, database, relation,
          concat_ws('/', locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid) AS target
-  FROM pg_locks
+  FROM locks WHERE (locktype, coalesce(relation, 0)) IN (SELECT locktype, coalesce(relation, 0) FROM locks WHERE NOT granted)
 )
 SELECT pid, virtualtransaction, mode, granted, locktype, target,
        CASE WHEN database = (SELECT oid FROM pg_database WHERE datname = current_database())
             THEN relation::regclass::text END AS relation,
        extract(epoch FROM waitstart)::float8 AS waitstart,
        extract(epoch FROM clock_timestamp())::float8 AS now
-FROM locks WHERE target IN (SELECT target FROM locks WHERE NOT granted)
+FROM near WHERE target IN (SELECT target FROM near WHERE NOT granted)
 """
+# Looks at pg_locks may take this share of a core of the server: they cost in proportion to the locks that are held there.
+_SHARE_OF_A_CORE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,24 +97,26 @@ class LockWaits:
         Who is behind another waiter has waited for ``pid`` no longer than that one has.
         """
         victims: dict[int, Lock] = {}
-        reached = {pid: float("inf")}
+        reached = {pid: float("inf")} if any(lock.pid == pid for lock in self.locks) else {}
         while reached:
             step: dict[int, Lock] = {}
             for wait in self._waits:
                 if wait.pid == pid or wait.pid in victims:
                     continue
-                links = [reached[other.pid] for other in self._in_the_way(wait) if other.pid in reached]
+                links = [reached[other.pid] for other in self._in_the_way(wait, reached)]
                 if links:
                     step[wait.pid] = replace(wait, waited_seconds=min(wait.waited_seconds, max(links)))
             victims |= step
             reached = {each: wait.waited_seconds for each, wait in step.items()}
         return list(victims.values())
 
-    def _in_the_way(self, wait: Lock) -> list[Lock]:
+    def _in_the_way(self, wait: Lock, pids: Container[int] | None = None) -> list[Lock]:
         return [
             other
             for other in self._by_target[wait.target]
-            if _conflict(other, wait) and (other.granted or other.waitstart < wait.waitstart)
+            if (pids is None or other.pid in pids)
+            and _conflict(other, wait)
+            and (other.granted or other.waitstart < wait.waitstart)
         ]
 
     @cached_property
@@ -151,6 +157,11 @@ class WaitClock:
 async def take_snapshot(session: Session) -> LockWaits:
     """Take one snapshot of all targets that somebody waits for."""
     return LockWaits([_lock(row) for row in await session.fetch(_SNAPSHOT)])
+
+
+def seconds_until_next_look(cost_seconds: float, *, at_least: float, at_most: float) -> float:
+    """Return how long to let the server be after a look that took ``cost_seconds``: longer after a dear one."""
+    return min(max(at_least, cost_seconds / _SHARE_OF_A_CORE), at_most)
 
 
 async def describe_sessions(session: Session, pids: Iterable[int]) -> list[Row]:

@@ -3,8 +3,10 @@
 Listeners go on this connection and on no engine, so a second engine of a model or a revision is left alone.
 """
 
+import contextlib
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import event
@@ -79,6 +81,15 @@ class MigrationConnection:
         self._work, self._stamped, self.partly_committed, self.left_unfinished = 0, False, False, False
         self.backend.committing = False
         self._idle_since = time.monotonic()
+
+    @contextlib.contextmanager
+    def standing_aside(self) -> Iterator[None]:
+        """Let the guard rest meanwhile, unless a transaction is open in which locks are held."""
+        self.backend.stands_aside = not self._connection.in_transaction()
+        try:
+            yield
+        finally:
+            self.backend.stands_aside = False
 
     def mark_stamped(self) -> None:
         """Note that the version row is written: the next commit makes the revision durable."""

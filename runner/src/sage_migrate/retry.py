@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from sage_migrate.blockers import describe_blockers, end_idle, nudge_autovacuum, still_there
 from sage_migrate.errors import LockNotObtainedError
-from sage_migrate.lock_waits import Lock
+from sage_migrate.lock_waits import Lock, seconds_until_next_look
 from sage_migrate.logs import log
 from sage_migrate.session import Session
 from sage_migrate.settings import Settings
 
 _LOOK_SECONDS = 0.1
+# A crowded server is looked at less often. The lock is still had within a second of the moment at which it can be.
+_LONGEST_LOOK_SECONDS = 0.5
 _JITTER_SECONDS = 0.2
 _LONGEST_BLIND_WAIT_SECONDS = 5.0
 _SAY_SECONDS = 5.0
@@ -38,7 +40,12 @@ async def wait_for_blockers(
     if left:
         await nudge_autovacuum(session, left)
     may_end = True
-    while left := await still_there(session, left):
+    while True:
+        looked = time.monotonic()
+        left = await still_there(session, left)
+        cost = time.monotonic() - looked
+        if not left:
+            return
         may_end = may_end and await end_idle(session, left, settings)
         waited = time.monotonic() - started
         if waited - said >= _SAY_SECONDS:
@@ -50,7 +57,8 @@ async def wait_for_blockers(
                 waited_seconds=round(waited, 3),
                 blockers=await describe_blockers(session, left, show_literals=settings.show_literals),
             )
-        await asyncio.sleep(random.uniform(0.5, 1) * _LOOK_SECONDS)  # noqa: S311  jitter
+        jitter = random.uniform(0.5, 1) * _LOOK_SECONDS  # noqa: S311
+        await asyncio.sleep(seconds_until_next_look(cost, at_least=jitter, at_most=_LONGEST_LOOK_SECONDS))
 
 
 def lock_not_obtained(

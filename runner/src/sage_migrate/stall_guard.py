@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from sage_migrate.durations import format_duration
 from sage_migrate.errors import StallBudgetExceededError
-from sage_migrate.lock_waits import Lock, LockWaits, WaitClock, describe_relation, describe_sessions, take_snapshot
+from sage_migrate.lock_waits import (
+    Lock,
+    LockWaits,
+    WaitClock,
+    describe_relation,
+    describe_sessions,
+    seconds_until_next_look,
+    take_snapshot,
+)
 from sage_migrate.logs import log
 from sage_migrate.redact import shorten_sql
 from sage_migrate.session import Row, Session
@@ -21,6 +29,8 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.02
 # A look takes milliseconds. Without an answer for so long nobody is watching.
 _ANSWER_SECONDS = 5.0
+# What was done to let others go on is looked at soon, since they wait already.
+_ACTED_SECONDS = 0.1
 _NEVER = float("inf")
 
 
@@ -47,46 +57,51 @@ class StallGuard:
     async def watch(self, session: Session, backend: "MigrationBackend") -> None:
         """Look as often as the promise needs, and no more, until cancelled.
 
-        Always at half the budget; when somebody waits, at the moment at which the longest wait reaches the
-        budget; and once in the middle of each lock try, to know who is in the migration's way.
+        Always at half the budget, or a little less often where a look costs the server much; when somebody waits,
+        at the moment at which the longest wait reaches the budget; and once in the middle of each lock try, to know
+        who is in the migration's way.
         """
         half_try = self._gate.settings.lock_timeout / 2
         statement, look_in_try, look, budget = 0.0, _NEVER, 0.0, self.stall_budget
         while True:
             await asyncio.sleep(_TICK_SECONDS)
+            if backend.stands_aside:
+                continue
             if self.stall_budget != budget:
                 budget, look = self.stall_budget, 0.0
             if backend.started != statement:
                 statement = backend.started
                 look_in_try = statement + half_try
             if time.monotonic() >= min(look, look_in_try if backend.running else _NEVER):
+                began = time.monotonic()
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     snapshot = await take_snapshot(session)
+                rest = seconds_until_next_look(time.monotonic() - began, at_least=budget / 2, at_most=budget * 0.9)
                 waits = self._clock.measure(snapshot, time.monotonic())
                 queued = bool(waits.waits_of(backend.pid))
                 look_in_try = time.monotonic() + half_try if queued else _NEVER
-                look = time.monotonic() + min(
-                    await self._judge(session, backend, waits), self._gate.recorder.look_seconds
-                )
+                due = await self._judge(session, backend, waits)
+                look = time.monotonic() + max(_TICK_SECONDS, min(due, rest, self._gate.recorder.look_seconds))
                 await self._gate.recorder.look(session, backend.pid, waits)
 
     async def _judge(self, session: Session, backend: "MigrationBackend", waits: LockWaits) -> float:
-        """Act on a snapshot; return in how many seconds to look again."""
+        """Act on a snapshot; return in how many seconds the longest wait will have to be looked at again."""
         self.blockers = waits.blockers_of(backend.pid) or self.blockers
         victims = waits.victims_of(backend.pid)
         longest = max((victim.waited_seconds for victim in victims), default=0.0)
         self.longest_stall_seconds = max(self.longest_stall_seconds, longest)
         if longest < self.stall_budget:
-            return max(_TICK_SECONDS, min(self.stall_budget - longest, self.stall_budget / 2))
+            return self.stall_budget - longest
         sessions = await describe_sessions(session, [victim.pid for victim in victims])
         # Autovacuum gives way by itself and keeps nobody waiting.
         served = [victim for victim in victims if not _is_background(victim, sessions)]
         longest = max((victim.waited_seconds for victim in served), default=0.0)
         if longest < self.stall_budget:
-            return max(_TICK_SECONDS, min(self.stall_budget - longest, self.stall_budget / 2))
-        if not backend.committing and self._gate.interruption.error is None:
-            await self._act(session, backend, waits, served, sessions)
-        return self.stall_budget / 2
+            return self.stall_budget - longest
+        if backend.committing or self._gate.interruption.error is not None:
+            return _NEVER
+        await self._act(session, backend, waits, served, sessions)
+        return _NEVER if self._gate.settings.observe else _ACTED_SECONDS
 
     async def _act(
         self,

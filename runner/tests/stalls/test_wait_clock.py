@@ -1,10 +1,11 @@
-"""How long somebody has waited, although the server's clock is set meanwhile; and on whose account."""
+"""How long somebody has waited, although the server's clock is set meanwhile; on whose account; and when to look again."""
 
 import ast
 from pathlib import Path
 
+import pytest
 import sage_migrate
-from sage_migrate.lock_waits import Lock, LockWaits, WaitClock
+from sage_migrate.lock_waits import Lock, LockWaits, WaitClock, seconds_until_next_look
 
 NEVER = float("inf")
 
@@ -109,3 +110,9 @@ def test_the_strongest_of_our_locks_is_the_one_in_the_way() -> None:
     held = waits.held_against(1, victim)
     assert held is not None
     assert held.mode == "ShareLock"
+
+
+@pytest.mark.parametrize(("cost", "pause"), [(0.0, 0.1), (0.001, 0.1), (0.003, 0.3), (0.02, 0.5), (9.0, 0.5)])
+def test_a_dear_look_is_made_less_often(cost: float, pause: float) -> None:
+    """Looks take a hundredth of a core at most, as long as what is promised allows that."""
+    assert seconds_until_next_look(cost, at_least=0.1, at_most=0.5) == pytest.approx(pause)
