@@ -376,26 +376,26 @@ class MigrationRun:
         assert self.report.revision is not None
         assert self.gate.watch is not None
         sqlstate = sqlstate_of(error) or LOCK_NOT_AVAILABLE
+        revision, tries, literals = self.report.revision, self._tries, self.gate.settings.show_literals
         blockers = self.gate.guard.take_blockers()
-        statement = shorten_sql(self._connection.backend.statement, literals=self.gate.settings.show_literals)
-        failure = lock_not_obtained(self.report.revision, statement, blockers, sqlstate=sqlstate, tries=self._tries)
-        self.gate.expect_deadline_error(lambda: failure)
-        literals = self.gate.settings.show_literals
+        described: list[dict[str, object]] = []
+        statement = shorten_sql(self._connection.backend.statement, literals=literals)
+        self.gate.expect_deadline_error(
+            lambda: lock_not_obtained(revision, statement, blockers, described, sqlstate=sqlstate, tries=tries)
+        )
         described = self.gate.look(describe_blockers(self.gate.watch, blockers, show_literals=literals))
         self.gate.recorder.try_failed(sqlstate, described)
         log.info(
             "lock_try_failed",
-            revision=self.report.revision,
-            tries=self._tries,
+            revision=revision,
+            tries=tries,
             sqlstate=sqlstate,
             statement=statement,
             blockers=described,
         )
         with self._connection.standing_aside():
             self.gate.look(
-                wait_for_blockers(
-                    self.gate.watch, blockers, self.gate.settings, revision=self.report.revision, tries=self._tries
-                )
+                wait_for_blockers(self.gate.watch, blockers, self.gate.settings, revision=revision, tries=tries)
             )
 
     def _is_waiting_for_database(self, failure: GateError, started: float) -> bool:

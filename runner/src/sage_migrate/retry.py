@@ -7,7 +7,7 @@ nobody. So while a long reader runs there is one try, then looks, then one more 
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sage_migrate.blockers import describe_blockers, end_idle, nudge_autovacuum, still_there
 from sage_migrate.errors import LockNotObtainedError
@@ -31,8 +31,7 @@ async def wait_for_blockers(
 
     The caller bounds it by the deadline.
     """
-    started = time.monotonic()
-    said = float("-inf")
+    started = said = time.monotonic()  # the try that failed has just told who they are
     # Nobody seen (a deadlock, or a try that was over before the look): a wait that grows with the tries.
     longest = _JITTER_SECONDS if blockers else min(_LONGEST_BLIND_WAIT_SECONDS, 0.1 * 2 ** min(tries, 6))
     await asyncio.sleep(random.uniform(0, longest))  # noqa: S311  jitter
@@ -47,34 +46,50 @@ async def wait_for_blockers(
         if not left:
             return
         may_end = may_end and await end_idle(session, left, settings)
-        waited = time.monotonic() - started
-        if waited - said >= _SAY_SECONDS:
-            said = waited
+        if time.monotonic() - said >= _SAY_SECONDS:
+            said = time.monotonic()
             log.info(
                 "lock_awaited",
                 revision=revision,
                 tries=tries,
-                waited_seconds=round(waited, 3),
+                waited_seconds=round(said - started, 3),
                 blockers=await describe_blockers(session, left, show_literals=settings.show_literals),
             )
         jitter = random.uniform(0.5, 1) * _LOOK_SECONDS  # noqa: S311
         await asyncio.sleep(seconds_until_next_look(cost, at_least=jitter, at_most=_LONGEST_LOOK_SECONDS))
 
 
-def lock_not_obtained(
-    revision: str, statement: str, blockers: Sequence[Lock], *, sqlstate: str, tries: int
+def lock_not_obtained(  # noqa: PLR0913  what is known of a failed try
+    revision: str,
+    statement: str,
+    blockers: Sequence[Lock],
+    described: Sequence[Mapping[str, object]],
+    *,
+    sqlstate: str,
+    tries: int,
 ) -> LockNotObtainedError:
-    """Return the error for a lock that was not to be had before the deadline."""
+    """Return the error for a lock that was not to be had before the deadline; ``described`` as `describe_blockers`."""
     relation = next((lock.relation for lock in blockers if lock.relation), None)
     pids = sorted({lock.pid for lock in blockers if lock.pid and lock.granted})
+    names = {each["pid"]: each["application_name"] for each in described}
+    holders = [f"{names[pid]} with pid {pid}" if names.get(pid) else f"pid {pid}" for pid in pids]
+    if any(lock.granted and not lock.pid for lock in blockers):
+        holders.append("a prepared transaction")
     on = f" on {relation}" if relation else ""
-    held = f"; pid {', '.join(map(str, pids))} held it" if pids else ""
+    held = f"; {', '.join(holders)} held it" if holders else ""
     tried = f"{tries} {'try' if tries == 1 else 'tries'}"
     return LockNotObtainedError(
         f"Revision {revision} did not get its lock{on} in {tried} before the deadline (SQLSTATE {sqlstate}{held}) in: {statement}.",
         remedy="End the transaction that holds it (the lock_try_failed events name it), or run it again when it is gone; "
         "--deadline (Helm: migration.deadline) lengthens the patience.",
-        facts={"sqlstate": sqlstate, "revision": revision, "relation": relation, "blocker_pids": pids, "tries": tries},
+        facts={
+            "sqlstate": sqlstate,
+            "revision": revision,
+            "relation": relation,
+            "blocker_pids": pids,
+            "application_names": sorted({str(names[pid]) for pid in pids if names.get(pid)}),
+            "tries": tries,
+        },
     )
 
 

@@ -44,12 +44,23 @@ class Database:
         return f"{scheme}://{user}:{quote(password, safe='')}@127.0.0.1:{port or self.server.port}/{self.name}"
 
     def connect(
-        self, application_name: str, *, user: str = "postgres", port: int | None = None, autocommit: bool = True
+        self,
+        application_name: str,
+        *,
+        user: str = "postgres",
+        port: int | None = None,
+        autocommit: bool = True,
+        lock_timeout: str = "0",
     ) -> Connection:
-        """Open another session, closed at the end of the test."""
+        """Open another session, closed at the end of the test.
+
+        By a ``lock_timeout`` a test says that somebody waits for no lock, or how long at most, however slow the machine.
+        """
         connection = psycopg.connect(
             self.url(user=user, port=port), application_name=application_name, autocommit=autocommit
         )
+        if lock_timeout != "0":
+            connection.execute(f"SET lock_timeout = '{lock_timeout}'".encode())
         return self._sessions.enter_context(contextlib.closing(connection))
 
     def reader(self, table: str, application_name: str = "reporting") -> Connection:
