@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from sage_migrate.progress_line import ProgressLine
+
 
 class _Events:
     """Our events, whatever env.py does to structlog's own configuration: many import an application that sets its own."""
@@ -14,10 +16,13 @@ class _Events:
     def __init__(self) -> None:
         self._logger = structlog.get_logger("sage_migrate")
         self.renderer: Any = None
+        self.progress_line: ProgressLine | None = None
+        """On a person's terminal, the line that tells how far a statement is; elsewhere events do."""
 
     def configure(self, renderer: Any, stream: TextIO) -> None:
         """Render every event by ``renderer``, as a line of ``stream``."""
         self.renderer = renderer
+        self.progress_line = stream if isinstance(stream, ProgressLine) else None
         self._logger = structlog.wrap_logger(
             structlog.PrintLogger(stream),
             processors=[
@@ -42,7 +47,8 @@ log: Any = _Events()
 def configure_logs(log_format: str | None, *, stream: TextIO | None = None) -> None:
     """Send events to ``stream`` (stdout) as ``json`` or for the ``console``; None decides by whether it is a terminal."""
     as_json = log_format == "json" or (log_format is None and not sys.stdout.isatty())
-    log.configure(_renderer(as_json=as_json), stream or sys.stdout)
+    stream = stream or sys.stdout
+    log.configure(_renderer(as_json=as_json), stream if as_json or not stream.isatty() else ProgressLine(stream))
 
 
 def adopt_standard_logging() -> None:
