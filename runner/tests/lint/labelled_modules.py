@@ -1,9 +1,45 @@
 """Modules of applications, as examples and corpora give them."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 _FILE = re.compile(r"^# (\S+\.py)$", re.MULTILINE)
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledModule:
+    """One application, or a part of one, with the codes of the rules that it breaks."""
+
+    name: str
+    codes: frozenset[str]
+    requests: tuple[str, ...]
+    """What to send to it; nothing where it cannot run with what the tests install."""
+    source: str
+
+    def write(self, directory: Path) -> None:
+        """Write its files beside the models that all of them import."""
+        write_modules(self.source, directory)
+        models = directory / "app/models.py"
+        if not models.exists():
+            models.write_text((HERE / "session_corpus/models.py").read_text())
+
+
+def read_corpus(name: str) -> Iterator[LabelledModule]:
+    """Yield the modules of every theme: ``### name: codes | requests`` and then one file, or several."""
+    for theme in sorted((HERE / name).glob("*.txt")):
+        for section in theme.read_text().split("### ")[1:]:
+            head, _, body = section.partition("\n")
+            title, _, rest = head.partition(":")
+            codes, _, requests = rest.partition("|")
+            yield LabelledModule(
+                name=title,
+                codes=frozenset(codes.split()),
+                requests=tuple(each.strip() for each in requests.split(",") if each.strip()),
+                source=body,
+            )
 
 
 def write_modules(text: str, directory: Path) -> None:

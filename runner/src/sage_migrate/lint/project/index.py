@@ -3,14 +3,16 @@
 import ast
 import builtins
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from sage_migrate.lint.project.module import Module
 from sage_migrate.lint.project.scopes import Binding, Scope
 
+_Analysis = TypeVar("_Analysis")
 _LEVELS = 8
 _DEPTH = 40
 # What rules know by its dotted name. It is never looked for among the project's own files.
@@ -42,8 +44,16 @@ class Project:
         self._modules: dict[Path, Module | None] = {}
         self._names: dict[Path, frozenset[str]] = {}
         self._found: dict[tuple[str, Path], Module | None] = {}
+        self._analyses: dict[object, Any] = {}
         self.modules = tuple(module for path in files if (module := self.module_at(path)) is not None)
         """What is linted."""
+
+    def once(self, analyse: "Callable[[Project], _Analysis]") -> _Analysis:
+        """Return what ``analyse`` makes of this project; it is asked once for all modules and rules."""
+        if analyse not in self._analyses:
+            self._analyses[analyse] = analyse(self)
+        found: _Analysis = self._analyses[analyse]
+        return found
 
     def module_at(self, path: Path) -> Module | None:
         """Return the module of a file, None where it cannot be read."""

@@ -66,9 +66,9 @@ class Module:
         """Return the scope in which the names of ``node`` are looked up; for what has a scope of its own, that one."""
         return self._scopes.inner.get(node) or self._scopes.owner[node]
 
-    def scope_around(self, node: ast.AST) -> Scope:
-        """Return the scope in which ``node`` stands, and in which a function or class is bound."""
-        return self._scopes.owner[node]
+    def scope_around(self, node: ast.AST, default: Scope | None = None) -> Scope:
+        """Return the scope in which ``node`` stands; ``default`` for a node that is not of this file."""
+        return self._scopes.owner.get(node) or default or self.scope
 
     def parent(self, node: ast.AST) -> ast.AST | None:
         """Return the node that ``node`` is a part of."""
