@@ -1,0 +1,179 @@
+"""What a backfill does to the live application, in batches and in one UPDATE: ``python -m bench.backfill [--rows 5000000]``.
+
+One run, one after another on copies of one database: the application alone; the UPDATE of the whole table by bare Alembic; the
+same as a declared backfill; and the declared one killed at random moments until it is through. The exit status is 1 when a
+bound is missed.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+from sage_migrate.scratch_server import ScratchServer
+
+from bench.live_load import LiveLoad, Summary, summarize
+from bench.migration_run import clean_environment, execute, fetch
+from bench.scenarios import SEED
+
+_KILLS = 20
+_ALONE_SECONDS = 20
+_DEADLINE = ("--deadline", "1h", "--statement-timeout", "50min")
+_INI = "[alembic]\nscript_location = %(here)s\nsqlalchemy.url = {url}\n"
+_ENV = """from alembic import context
+from sqlalchemy import engine_from_config, pool
+
+section = context.config.get_section(context.config.config_ini_section, {})
+engine = engine_from_config(section, prefix="sqlalchemy.", poolclass=pool.NullPool)
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+_REVISION = """from alembic import op
+
+revision = "b1"
+down_revision = None
+{declaration}
+
+def upgrade() -> None:
+    {body}
+"""
+_SET = "filled = coalesce(filled, 0) + 1"
+_LEFT = "filled IS NULL"
+_DECLARED = f'sage_migrate = {{"backfill": {{"table": "conversations", "set": "{_SET}", "where": "{_LEFT}"}}}}'
+_UPDATE = f'op.execute("UPDATE conversations SET {_SET} WHERE {_LEFT}")'
+
+
+def main() -> int:
+    """Print the table; return 1 where a bound is missed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=5_000_000)
+    rows = parser.parse_args().rows
+    with ScratchServer(settings={"max_wal_size": "4GB"}) as server, tempfile.TemporaryDirectory() as directory:
+        execute(server.url(), "CREATE DATABASE template_of_all")
+        execute(server.url("template_of_all"), SEED)
+        execute(
+            server.url("template_of_all"),
+            # What the application inserts meanwhile has its value; what is there has not.
+            "ALTER TABLE conversations ADD filled int; ALTER TABLE conversations ALTER filled SET DEFAULT 1;"
+            f"INSERT INTO conversations (org_id, title) SELECT id, 'filler' FROM organizations, generate_series(1, {rows // 10});"
+            "ANALYZE",
+        )
+        bench = Bench(server, Path(directory), rows)
+        return bench.run()
+
+
+class Bench:
+    """The measurements, on one server."""
+
+    def __init__(self, server: ScratchServer, directory: Path, rows: int) -> None:
+        """Measure on ``server``."""
+        self.server, self.directory, self.rows = server, directory, rows
+
+    def run(self) -> int:
+        """Measure everything; return 1 where a bound is missed."""
+        with LiveLoad(self._database("alone")) as load:
+            time.sleep(_ALONE_SECONDS)
+        alone = summarize(load.felt)
+        at_once, at_once_seconds, _ = self._beside_load("at_once", "alembic", body=_UPDATE)
+        batched, batched_seconds, memory = self._beside_load("batched", "sage_migrate", declaration=_DECLARED)
+        kills, written = self._killed()
+        sys.stdout.write(
+            f"{self.rows} rows\n\n"
+            "| | app's longest wait | app's p99 | failed | time | rows/s |\n|---|---|---|---|---|---|\n"
+            f"| application alone | {alone.maximum_stall_seconds:.3f} s | {alone.p99_seconds * 1000:.1f} ms | {alone.failed} | | |\n"
+            + self._row("one UPDATE (alembic)", at_once, at_once_seconds)
+            + self._row("declared backfill", batched, batched_seconds)
+            + f"\nThe runner's memory: {memory / 2**20:.0f} MiB at most. {kills} kills at random moments: {written}.\n"
+        )
+        bounds = {
+            f"p99 is {batched.p99_seconds / alone.p99_seconds:.2f} times the application's own (at most 1.3)": batched.p99_seconds
+            <= 1.3 * alone.p99_seconds,
+            "no stall above 0.2 s": batched.maximum_stall_seconds <= 0.2,  # noqa: PLR2004
+            f"throughput is {at_once_seconds / batched_seconds:.2f} times that of one UPDATE (at least 0.5)": at_once_seconds
+            >= 0.5 * batched_seconds,
+            "no failed request": batched.failed == 0,
+            "every row written once": written == "every row set, none twice",
+        }
+        for bound, is_met in bounds.items():
+            sys.stdout.write(f"{'met' if is_met else 'MISSED'}: {bound}\n")
+        return 0 if all(bounds.values()) else 1
+
+    def _row(self, title: str, felt: Summary, seconds: float) -> str:
+        return (
+            f"| {title} | {felt.maximum_stall_seconds:.3f} s | {felt.p99_seconds * 1000:.1f} ms | {felt.failed} "
+            f"| {seconds:.1f} s | {self.rows / seconds:,.0f} |\n"
+        )
+
+    def _beside_load(self, name: str, tool: str, **revision: str) -> tuple[Summary, float, int]:
+        url = self._database(name)
+        with LiveLoad(url) as load:
+            time.sleep(1)
+            began = time.monotonic()
+            process = self._start(name, url, tool, **revision)
+            memory = 0
+            while process.poll() is None:
+                try:
+                    memory = max(memory, psutil.Process(process.pid).memory_info().rss)
+                except psutil.NoSuchProcess:
+                    break
+                time.sleep(0.1)
+            seconds = time.monotonic() - began
+            time.sleep(1)
+        if process.wait():
+            raise RuntimeError((self.directory / name / "output").read_text()[-2000:])
+        return summarize(load.felt), seconds, memory
+
+    def _killed(self) -> tuple[int, str]:
+        """Kill the run at random moments until it is through; return how often, and what became of the rows."""
+        url, kills = self._database("killed"), 0
+        for _ in range(_KILLS):
+            process = self._start("killed", url, "sage_migrate", declaration=_DECLARED)
+            time.sleep(random.uniform(0.8, 3))
+            if process.poll() is None:
+                process.kill()
+                kills += 1
+            process.wait()
+        if self._start("killed", url, "sage_migrate", declaration=_DECLARED).wait():
+            return kills, (self.directory / "killed" / "output").read_text()[-500:]
+        ((once, others),) = fetch(
+            url,
+            "SELECT count(*) FILTER (WHERE filled = 1), count(*) FILTER (WHERE filled IS DISTINCT FROM 1) FROM conversations",
+        )
+        return (
+            kills,
+            "every row set, none twice" if once and not others else f"{others} rows are not what they should be",
+        )
+
+    def _database(self, name: str) -> str:
+        execute(self.server.url(), f"CREATE DATABASE {name} TEMPLATE template_of_all STRATEGY file_copy")
+        return self.server.url(name)
+
+    def _start(
+        self, name: str, url: str, tool: str, *, declaration: str = "", body: str = "pass"
+    ) -> "subprocess.Popen[bytes]":
+        directory = self.directory / name
+        (directory / "versions").mkdir(parents=True, exist_ok=True)
+        spelled = url.replace("postgresql://", "postgresql+psycopg://").replace("%", "%%")
+        (directory / "alembic.ini").write_text(_INI.format(url=spelled))
+        (directory / "env.py").write_text(_ENV)
+        (directory / "versions" / "b1.py").write_text(_REVISION.format(declaration=declaration, body=body))
+        arguments = ["upgrade", "head", *(_DEADLINE if tool == "sage_migrate" else ())]
+        environment = clean_environment(DATABASE_URL=url) if tool == "sage_migrate" else clean_environment()
+        with (directory / "output").open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", tool, *arguments],
+                cwd=directory,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
