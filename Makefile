@@ -1,6 +1,6 @@
 # One command each. Python >= 3.11 is enough for demo, test and docs; the others say what else they need.
 .POSIX:
-.PHONY: help demo test lint docs charts compat compatibility e2e kind bench clean
+.PHONY: help demo test lint docs sample charts compat compatibility e2e kind bench clean
 
 PYTHON = python3
 VENV = .venv
@@ -16,7 +16,7 @@ demo: $(VENV)/made ## what the app feels while a migration runs, bare Alembic be
 	$(BIN)/python -m demo
 
 test: $(VENV)/made ## runner, sample service and documentation, on a PostgreSQL from a wheel
-	$(BIN)/python -m pytest $(PYTEST) runner/tests tests/docs
+	$(BIN)/python -m pytest $(PYTEST) runner/tests tests/docs tests/scaffold
 	cd backend && ../$(BIN)/python -m pytest $(PYTEST)
 
 lint: $(VENV)/made ## style, types, shell scripts, YAML (workflows: Go)
@@ -33,6 +33,9 @@ lint: $(VENV)/made ## style, types, shell scripts, YAML (workflows: Go)
 
 docs: $(VENV)/made ## write the generated pages anew
 	$(BIN)/python docs/generate.py
+
+sample: $(VENV)/made ## render backend/ anew from the template of init
+	$(BIN)/python -m tests.scaffold.sample
 
 charts: $(VENV)/made ## the charts as Helm 3 and 4 render them (Go)
 	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST) tests/chart

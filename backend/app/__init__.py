@@ -1,1 +1,1 @@
-"""The sample service: conversations of organizations, over HTTP."""
+"""The service: conversations of organizations, over HTTP."""

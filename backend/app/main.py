@@ -44,7 +44,7 @@ def _operation_id(route: APIRoute) -> str:
 app = FastAPI(
     title="Conversations",
     summary="Conversations of organizations.",
-    description="A sample service whose schema is migrated by `sage-migrate` before its pods roll.\n\n"
+    description="A service whose schema is migrated by `sage-migrate` before its pods roll.\n\n"
     "Lists are paged by key: give `next_cursor` of one page as `cursor` to get the next. "
     "A 503 means that the database is unavailable; a request that only reads can be repeated.",
     version="1.0.0",

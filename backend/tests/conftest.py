@@ -20,7 +20,7 @@ from app.main import app
 
 ALEMBIC_INI = Path(__file__).resolve().parent.parent / "alembic.ini"
 # With its process id, because test processes may share a server.
-TEMPLATE = f"sample_template_{os.getpid()}"
+TEMPLATE = f"test_template_{os.getpid()}"
 
 
 def _execute(url: URL, *statements: str) -> list[asyncpg.Record]:
@@ -88,7 +88,7 @@ def database(server_url: URL, template: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def _database(server_url: URL, template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[URL]:
-    name = f"sample_{os.getpid()}_{next(_numbers)}"
+    name = f"test_{os.getpid()}_{next(_numbers)}"
     _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     url = server_url.set(database=name)
     monkeypatch.setenv("DATABASE_URL", _spell(url))

@@ -20,7 +20,7 @@ Parameters = tuple[object, ...]
 
 LIMIT = 50
 # Enough that a plan which reads an organization's conversations to sort them costs more.
-CONVERSATIONS = 20_000
+ROWS = 20_000
 
 
 def nodes_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -47,7 +47,7 @@ async def test_the_list_reads_one_page_of_the_index(
         " SELECT ($1::uuid[])[n % 2 + 1], n::text, '2026-01-01Z'::timestamptz + n * interval '1 second'"
         " FROM generate_series(1, $2::int) AS n",
         org_ids,
-        CONVERSATIONS,
+        ROWS,
     )
     await connection.execute("VACUUM ANALYZE conversations")
 
@@ -75,4 +75,4 @@ async def test_the_list_reads_one_page_of_the_index(
     assert scan["Scan Direction"] == "Backward", text
     assert scan["Actual Rows"] == LIMIT, text
     assert "Rows Removed by Filter" not in scan, text
-    assert ("ROW(created_at, id) <" in scan["Index Cond"]) == (after is not None), text
+    assert ("ROW(created_at, id) <" in scan.get("Index Cond", "")) == (after is not None), text

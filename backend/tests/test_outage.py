@@ -42,6 +42,7 @@ async def test_connections_that_died_in_the_pool_are_replaced(
     application_pids: Callable[..., Awaitable[list[int]]],
 ) -> None:
     """As after a failover: the next request works, none fails first."""
+    await client.get(conversations)
     before = await application_pids()
     assert before
     for pid in before:

@@ -25,6 +25,7 @@ _LOG_FORMATS = ("json", "console")
 # only where the command line names it, so that the runner image needs none of their dependencies.
 REVIEW_TIME = {
     "doctor": "reads an existing project and its database, changes nothing, and says what would go wrong",
+    "init": "a new service; the gate for an existing one; a newer template for an old one",
     "trace": "run the pending revisions on a scratch PostgreSQL, and report what they lock, rewrite and break",
     "lint": "static rules: what the revisions would do to a live database",
     "stats": "how big production's tables are, as a file for `lint` and `trace`; reads no row, changes nothing",
@@ -130,7 +131,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Settings, Report, Interruptio
 
 
 def _review_time(name: str) -> Any:
-    return importlib.import_module(f"sage_migrate.{name}.command")
+    package = {"init": "scaffold"}.get(name, name)
+    return importlib.import_module(f"sage_migrate.{package}.command")
 
 
 def _parser(named: Iterable[str]) -> argparse.ArgumentParser:

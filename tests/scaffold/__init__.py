@@ -1,0 +1,1 @@
+"""The service that `sage-migrate init` renders, and the sample that is one."""
