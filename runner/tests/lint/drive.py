@@ -32,7 +32,7 @@ from sqlalchemy.pool import Pool
 
 LAZY = "lazy"
 """What rules SM304 and SM305 tell apart, and the server does not."""
-_TIMEOUT_SECONDS = 20
+_TIMEOUT_SECONDS = 60
 _REQUEST: ContextVar[object] = ContextVar("request", default=None)
 _PLACES = {
     "postgresql+psycopg://localhost/shop": "postgresql+psycopg",

@@ -20,11 +20,13 @@ class LabelledModule:
     source: str
 
     def write(self, directory: Path) -> None:
-        """Write its files beside the models that all of them import."""
+        """Write its files beside the models and sessions that all of them import."""
         write_modules(self.source, directory)
-        models = directory / "app/models.py"
-        if not models.exists():
-            models.write_text((HERE / "session_corpus/models.py").read_text())
+        for name, source in (("models", "session_corpus/models.py"), ("db", "route_corpus/database.py")):
+            path = directory / f"app/{name}.py"
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text((HERE / source).read_text())
 
 
 def read_corpus(name: str) -> Iterator[LabelledModule]:

@@ -4,9 +4,11 @@ import ast
 from collections.abc import Iterator
 
 from sage_migrate.lint.project import Module, Project
-from sage_migrate.lint.repositories import repository_classes
+from sage_migrate.lint.routes.repositories import repository_functions
 from sage_migrate.lint.rule import Finding, ModuleRule
-from sage_migrate.lint.sessions.libraries import makes_session
+from sage_migrate.lint.sessions.analysis import Analysis
+from sage_migrate.lint.sessions.inference import own_nodes
+from sage_migrate.lint.sessions.values import Instance, Manager, Value
 
 
 class SessionMadeInRepository(ModuleRule):
@@ -51,15 +53,29 @@ class OrderRepository:
 
     def check_module(self, module: Module, project: Project) -> Iterator[Finding]:
         """Yield a finding for each session that a repository's method makes."""
-        for repository in repository_classes(module):
-            for node in ast.walk(repository):
-                if isinstance(node, ast.Call) and makes_session(node, module.scope_of(node), project):
+        inference = project.once(Analysis).inference
+        for function in repository_functions(module):
+            if not function.in_class:
+                continue
+            scope = module.scope_of(function.node)
+            for node in own_nodes(function.node):
+                if isinstance(node, ast.Call) and _is_made(node, inference.infer(node, scope)):
                     yield Finding(
                         line=node.lineno,
                         column=node.col_offset + 1,
-                        message=f"{repository.name} makes its own session: what it does cannot be part of a transaction with anything else.",  # noqa: E501
+                        message=f"{function.name} makes its own session: what it does cannot be part of a transaction with anything else.",
                         help="Instead: take the session from whoever owns the transaction.\n"
-                        f"class {repository.name}:\n"
+                        f"class {function.repository}:\n"
                         "    def __init__(self, session: AsyncSession) -> None:\n"
                         "        self.session = session",
                     )
+
+
+def _is_made(call: ast.Call, value: Value | None) -> bool:
+    if isinstance(value, Manager) and value.function is None:
+        value = value.value
+    return (
+        isinstance(value, Instance)
+        and value.kind in {"Session", "AsyncSession", "Connection", "AsyncConnection"}
+        and value.origin is call
+    )

@@ -22,11 +22,12 @@ class Analysis:
         self._project = project
 
     @cached_property
-    def _is_of_databases(self) -> bool:
+    def is_of_databases(self) -> bool:
+        """Whether anything in the project speaks of a database library."""
         return any(word in module.source for module in self._project.modules for word in _WORDS)
 
     def concerns(self, module: Module) -> bool:
         """Tell whether a module may do anything with a session in an event loop."""
         if not any(word in module.source for word in _ASYNC):
             return False
-        return self._is_of_databases or any(word in module.source for word in ("import", "from "))
+        return self.is_of_databases or any(word in module.source for word in ("import", "from "))

@@ -1,13 +1,7 @@
 """What the database libraries export, by the names under which projects reach them, and what their objects do."""
 # ruff: noqa: SIM905  a list of words is read as one
 
-import ast
-
-from sage_migrate.lint.project import Binding, External, Project, Scope, Symbol
 from sage_migrate.lint.sessions.values import Kind
-
-SESSION_CLASSES = frozenset(("Session", "AsyncSession", "scoped_session", "async_scoped_session"))
-SESSION_MAKERS = frozenset(("sessionmaker", "async_sessionmaker"))
 
 _OF_SQLALCHEMY: dict[str, Kind] = {
     "Engine": "Engine",
@@ -131,22 +125,3 @@ def of_sqlalchemy(dotted: str) -> str:
 def reads_through(dotted: str) -> bool:
     """Tell whether a function talks to the database through the engine or connection that it is given."""
     return dotted.rpartition(".")[2] in _READS_THROUGH
-
-
-def makes_session(call: ast.Call, scope: Scope, project: Project) -> bool:
-    """Tell whether a call gives a new session: of the class itself, or of a sessionmaker."""
-    symbol = project.resolve(call.func, scope)
-    if is_external(symbol, SESSION_CLASSES):
-        return True
-    return (
-        isinstance(symbol, Binding)
-        and isinstance(symbol.value, ast.Call)
-        and not symbol.unpacked
-        and symbol.kind == "assigned"
-        and is_external(project.resolve(symbol.value.func, symbol.scope), SESSION_MAKERS)
-    )
-
-
-def is_external(symbol: Symbol | None, names: frozenset[str]) -> bool:
-    """Tell whether a symbol is one of SQLAlchemy's or SQLModel's ``names``, wherever in them it was found."""
-    return isinstance(symbol, External) and of_sqlalchemy(symbol.name) in names

@@ -1,4 +1,4 @@
-"""The rules on sessions against labelled applications, and the labels against a real server."""
+"""The rules on application code against labelled applications, and the labels of sessions against a real server."""
 
 import json
 import os
@@ -17,17 +17,19 @@ _WANTED = 0.97
 _SHARES = 2
 
 
-def test_corpus_is_large_and_much_of_it_safe() -> None:
-    """At least 80 applications, of which two in five or more are safe look-alikes; no name twice."""
-    cases = list(read_corpus("session_corpus"))
-    assert len(cases) >= 80
+@pytest.mark.parametrize(("corpus", "size"), [("session_corpus", 80), ("route_corpus", 40)])
+def test_corpus_is_large_and_much_of_it_safe(corpus: str, size: int) -> None:
+    """So many applications, of which two in five or more are safe look-alikes; no name twice."""
+    cases = list(read_corpus(corpus))
+    assert len(cases) >= size
     assert sum(not case.codes for case in cases) >= 0.4 * len(cases)
     assert all(a != b for a, b in pairwise(sorted(case.name for case in cases)))
 
 
-def test_unsafe_modules_are_found_and_safe_ones_are_quiet() -> None:
+@pytest.mark.parametrize(("corpus", "family"), [("session_corpus", "SM3"), ("route_corpus", "SM4")])
+def test_unsafe_modules_are_found_and_safe_ones_are_quiet(corpus: str, family: str) -> None:
     """Recall and precision of each rule, and of modules as a whole."""
-    right, false, missed, wrong = measure("session_corpus", "SM3")
+    right, false, missed, wrong = measure(corpus, family)
     for code in right | false | missed:
         assert right[code] / (right[code] + missed[code]) >= _WANTED, wrong
         assert right[code] / (right[code] + false[code]) >= _WANTED, wrong

@@ -1,0 +1,1 @@
+"""Where an application's routes, their dependencies and its repositories are."""
