@@ -255,10 +255,11 @@ class Gate:
             )
         )
 
-    async def cancel_migration(self, function: str, backend: MigrationBackend) -> None:
+    async def cancel_migration(self, function: str, backend: MigrationBackend, transaction: str | None = None) -> None:
         """Call ``function`` on the migration's session, and on no other that may have its pid by now.
 
-        The session of the lock does it where the one that watches is broken.
+        Given a (virtual) ``transaction``, only while the session is in that one. The session of the lock does it where
+        the one that watches is broken.
         """
         log.info("migration_cancelled", function=function, pid=backend.pid)
         same = quote_literal(backend.backend_start)
@@ -267,6 +268,11 @@ class Gate:
             f"SELECT {function}(pid) FROM pg_stat_activity WHERE pid = {backend.pid}"  # noqa: S608  an integer
             f" AND coalesce(backend_start::text, {same}) = {same}"
         )
+        if transaction is not None:
+            sql += (
+                " AND EXISTS (SELECT FROM pg_locks AS held WHERE held.pid = pg_stat_activity.pid"
+                f" AND held.virtualtransaction = {quote_literal(transaction)})"
+            )
         assert self.watch is not None
         assert self._lock is not None
         try:

@@ -31,6 +31,8 @@ _TICK_SECONDS = 0.02
 _ANSWER_SECONDS = 5.0
 # What was done to let others go on is looked at soon, since they wait already.
 _ACTED_SECONDS = 0.1
+# So that the longest wait is known where a revision's own budget, or a maintenance window, lets others wait for long.
+_LONGEST_REST_SECONDS = 2.0
 _NEVER = float("inf")
 
 
@@ -57,9 +59,9 @@ class StallGuard:
     async def watch(self, session: Session, backend: "MigrationBackend") -> None:
         """Look as often as the promise needs, and no more, until cancelled.
 
-        Always at half the budget, or a little less often where a look costs the server much; when somebody waits,
-        at the moment at which the longest wait reaches the budget; and once in the middle of each lock try, to know
-        who is in the migration's way.
+        Always at half the budget, or a little less often where a look costs the server much, and more often than
+        progress is told; when somebody waits, at the moment at which the longest wait reaches the budget; and once in
+        the middle of each lock try, to know who is in the migration's way.
         """
         half_try = self._gate.settings.lock_timeout / 2
         statement, look_in_try, look, budget = 0.0, _NEVER, 0.0, self.stall_budget
@@ -76,7 +78,9 @@ class StallGuard:
                 began = time.monotonic()
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     snapshot = await take_snapshot(session)
-                rest = seconds_until_next_look(time.monotonic() - began, at_least=budget / 2, at_most=budget * 0.9)
+                rest = seconds_until_next_look(
+                    time.monotonic() - began, at_least=min(budget / 2, _LONGEST_REST_SECONDS), at_most=budget * 0.9
+                )
                 waits = self._clock.measure(snapshot, time.monotonic())
                 queued = bool(waits.waits_of(backend.pid))
                 look_in_try = time.monotonic() + half_try if queued else _NEVER
@@ -117,10 +121,10 @@ class StallGuard:
                 self._reported = backend.started
                 evidence = await self._evidence(session, backend, waits, victims, sessions)
                 log.warning("would_have_cancelled", reason=evidence.what)
-        elif waits.waits_of(backend.pid):
+        elif queue := waits.waits_of(backend.pid):
             # Only the queue stalls them, and the queue is left by giving up this try.
             self.cancelled_in_queue = True
-            await self._gate.cancel_migration("pg_cancel_backend", backend)
+            await self._gate.cancel_migration("pg_cancel_backend", backend, queue[0].virtualtransaction)
         else:
             evidence = await self._evidence(session, backend, waits, victims, sessions)
             if not backend.committing:
