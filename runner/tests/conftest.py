@@ -12,6 +12,7 @@ from sage_migrate.scratch_server import ScratchServer
 sys.path.insert(0, str(Path(__file__).parent))  # for `harness`: the import mode leaves it out
 
 from harness.command import CommandLine, Launcher
+from harness.machine import Machine
 from harness.postgres import Database
 from harness.project import Project
 
@@ -32,6 +33,13 @@ def database(server: ScratchServer) -> Iterator[Database]:
     database = Database(server, f"test_{next(_numbers)}")
     yield database
     database.drop()
+
+
+@pytest.fixture
+def machine(database: Database) -> Iterator[Machine]:
+    """Tell what the machine adds to the times that this test measures."""
+    with Machine(database.server.url(database.name)) as watching:
+        yield watching
 
 
 @pytest.fixture

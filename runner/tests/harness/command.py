@@ -17,7 +17,9 @@ from typing import Any, Protocol, Self
 from harness.postgres import PASSWORD_MARK
 from harness.project import Project
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 90
+PATIENT = ("--lock-timeout", "700ms")
+"""Tries that are long enough for a look at who is in the way on any machine."""
 Event = dict[str, Any]
 
 

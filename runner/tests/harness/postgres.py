@@ -14,7 +14,7 @@ from sage_migrate.scratch_server import ScratchServer
 PASSWORD_MARK = "tr0ub4dor"
 """A part of every test's password that no run may print."""
 PASSWORD = f"{PASSWORD_MARK}&3/%@"
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 90
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -102,11 +102,11 @@ class Database:
         self.until(f"EXISTS (SELECT {found})")
         return int(self.value(f"SELECT pid {found}"))
 
-    def until_waiting(self, *, count: int = 1) -> None:
-        """Wait until sessions of this database wait for a lock."""
+    def until_waiting(self, *, count: int = 1, seconds: float = 0) -> None:
+        """Wait until sessions of this database have waited for a lock for so long."""
         self.until(
-            "(SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            f" WHERE NOT granted AND datname = current_database()) >= {count}"
+            "(SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted"
+            f" AND datname = current_database() AND coalesce(waitstart, now()) <= now() - interval '{seconds} s') >= {count}"
         )
 
     def version(self, table: str = "alembic_version") -> list[str]:

@@ -5,7 +5,7 @@ import time
 import psycopg
 from sage_migrate.scratch_server import ScratchServer
 
-_PATIENCE_SECONDS = 30
+_PATIENCE_SECONDS = 90
 
 
 class Standby(ScratchServer):
@@ -35,8 +35,12 @@ class Standby(ScratchServer):
         """Wait until it has replayed what the primary has written."""
         with psycopg.connect(self._primary.url(), autocommit=True) as primary:
             (written,) = primary.execute("SELECT pg_current_wal_lsn()").fetchone() or ("",)
+        self.until(f"pg_last_wal_replay_lsn() >= '{written}'::pg_lsn")
+
+    def until(self, condition: str) -> None:
+        """Wait until a condition of SQL holds on it."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         with psycopg.connect(self.url(), autocommit=True) as standby:
-            while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [written]).fetchone() != (True,):
-                assert time.monotonic() < deadline, "the standby does not follow"
+            while standby.execute(f"SELECT {condition}".encode()).fetchone() != (True,):
+                assert time.monotonic() < deadline, f"never came true on the standby: {condition}"
                 time.sleep(0.02)

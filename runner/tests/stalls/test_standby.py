@@ -13,6 +13,7 @@ from sage_migrate.scratch_server import ScratchServer
 
 from stalls.competitor import Competitor
 from stalls.replication import Standby
+from stalls.until_told import WORK_UNTIL_TOLD, WORKING, tell
 
 STYLES = [("psycopg2", env_files.SYNC), ("asyncpg", env_files.ASYNC)]
 
@@ -34,13 +35,15 @@ def standby(accounts: Database) -> Iterator[Standby]:
 def test_readers_of_a_standby(project: Project, accounts: Database, standby: Standby, gate: CommandLine) -> None:
     """They wait for locks that are replayed there, nothing of which shows on the primary: the run says so beforehand."""
     accounts.until("(SELECT count(*) FROM pg_stat_replication) = 1")
-    project.add("a1", "op.execute('LOCK TABLE accounts'); op.execute('SELECT pg_sleep(3)')")
+    project.add("a1", f"op.execute('LOCK TABLE accounts'); op.execute({WORK_UNTIL_TOLD!r})")
     run = gate.start(project, "upgrade", "--stall-budget", "500ms")
-    accounts.until_running("%pg_sleep(3)%")
+    accounts.until_running(WORKING)
     accounts.execute("CREATE TABLE written (id int)")  # a commit sends what was logged before it, the lock as well
     standby.catch_up()
     reader = psycopg.connect(standby.url(accounts.name), autocommit=True)
     reading = Competitor(reader, "SELECT count(*) FROM accounts")
+    standby.until("EXISTS (SELECT FROM pg_locks WHERE NOT granted AND waitstart < clock_timestamp() - interval '1 s')")
+    tell(accounts)
     outcome = run.wait().expect(0)
     assert reading.seconds() > 1
     reader.close()
@@ -68,9 +71,9 @@ def test_a_failover_during_a_revision(  # noqa: PLR0913, PLR0917  parameters and
     url = f"postgresql+{driver}://postgres@{hosts}/{accounts.name}?target_session_attrs=read-write"
     project.write("migrations/env.py", env)
     project.add("a1", "ALTER TABLE accounts ADD x int")
-    project.add("b2", "op.execute('CREATE TABLE two (id int)'); op.execute('SELECT pg_sleep(40)')")
+    project.add("b2", "op.execute('CREATE TABLE two (id int)'); op.execute('SELECT pg_sleep(100)')")
     run = gate.start(project, url=url)
-    accounts.until_running("%pg_sleep(40)%")
+    accounts.until_running("%pg_sleep(100)%")
     standby.catch_up()
     primary.stop(signal.SIGQUIT)
     standby.promote()

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.command import CommandLine, Outcome
+from harness.command import PATIENT, CommandLine, Outcome
 from harness.env_files import STYLES, Style
 from harness.postgres import Database
 from harness.project import Project
 from stalls.competitor import Competitor
 
-PATIENT = ("--lock-timeout", "700ms")
 HELD = (
     "EXISTS (SELECT FROM pg_locks WHERE relation = 'accounts'::regclass AND mode = 'AccessExclusiveLock' AND granted)"
 )
