@@ -76,6 +76,8 @@ OTHER: dict[Path, dict[str, Any]] = {
         "statementTimeout": "9s",
         "ifAhead": "refuse",
         "phase": "expand",
+        "requireReview": True,
+        "allowUnreviewed": ["other"],
         "reason": "other",
         "extraArgs": ["--other"],
         "annotations": {"a": "b"},

@@ -19,6 +19,14 @@
   value: {{ .ifAhead }}
 - name: SAGE_MIGRATE_PHASE
   value: {{ .phase }}
+{{- if .requireReview }}
+- name: SAGE_MIGRATE_REQUIRE_REVIEW
+  value: {{ .requireReview | quote }}
+{{- end }}
+{{- if .allowUnreviewed }}
+- name: SAGE_MIGRATE_ALLOW_UNREVIEWED
+  value: {{ join "," .allowUnreviewed | quote }}
+{{- end }}
 {{- with .reason }}
 - name: SAGE_MIGRATE_REASON
   value: {{ . | quote }}
