@@ -40,6 +40,7 @@ from sage_migrate.project import Project, parents_of
 from sage_migrate.redact import shorten_sql
 from sage_migrate.report import Report, RevisionResult, revisions_to_apply
 from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blockers
+from sage_migrate.reviewed import check_reviewed
 from sage_migrate.session import quote_literal
 from sage_migrate.wait import wait_for_database
 
@@ -156,6 +157,9 @@ class MigrationRun:
             position = check_position(self.project, self.gate.settings, heads, context, self.destination, self._known)
             steps = [] if position.ahead else self._pending_steps(heads)
             self._begin_plan(position, steps)
+            if not self.report.is_downgrade:
+                files = {step.revision.revision: Path(step.revision.path) for step in steps}
+                check_reviewed(self.gate.settings, Path(self.project.script.dir), files)
         if not steps and position.lineage_is_stale and not position.ahead:
             self._record_lineage(context)
         for step in steps:

@@ -29,6 +29,7 @@ REVIEW_TIME = {
     "trace": "run the pending revisions on a scratch PostgreSQL, and report what they lock, rewrite and break",
     "lint": "static rules: what the revisions would do to a live database",
     "stats": "how big production's tables are, as a file for `lint` and `trace`; reads no row, changes nothing",
+    "review": "the cycle docs: write reviews of new revisions, fail without them, list what was reviewed",
 }
 
 

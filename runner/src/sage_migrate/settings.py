@@ -76,6 +76,16 @@ OPTIONS = (
         choices=("known", "refuse", "accept"),
     ),
     Option(name="phase", help="'expand' stops before the first contract revision", default="all", choices=("all", "expand")),
+    Option(
+        name="require-review",
+        help="refuse a pending revision that is not, byte for byte, the one in reviewed.json, which review export wrote",
+        flag=True,
+    ),
+    Option(
+        name="allow-unreviewed",
+        help="apply these revisions all the same, this once; needs a reason",
+        metavar="REVISION[,REVISION]",
+    ),
     Option(name="role", help="SET ROLE to this role before migrating"),
     Option(name="password-command", help="a command that prints the password; run for each connection", metavar="COMMAND"),
     Option(name="reason", help="why a refusal is overridden; logged", metavar="TEXT"),
@@ -120,6 +130,8 @@ class Settings:
     if_locked: str = "wait"
     if_ahead: str = "known"
     phase: str = "all"
+    require_review: bool = False
+    allow_unreviewed: str | None = None
     role: str | None = None
     password_command: str | None = None
     reason: str | None = None
@@ -173,7 +185,7 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] 
     Raises:
         UsageError: for anything unusable, naming the option, the variable or the file that it came from.
     """
-    config_file = _find_config(arguments.config or environment.get(f"{PREFIX}CONFIG"))
+    config_file = find_config(arguments.config or environment.get(f"{PREFIX}CONFIG"))
     from_file = _read_pyproject(config_file.parent / "pyproject.toml")
     values: dict[str, Any] = {}
     for option in OPTIONS:
@@ -243,7 +255,12 @@ def _check_ladder(settings: Settings) -> None:
             )
 
 
-def _find_config(given: str | None) -> Path:
+def find_config(given: str | None) -> Path:
+    """Return Alembic's configuration file: the one that is given, or the one that is here.
+
+    Raises:
+        UsageError: there is none.
+    """
     path = Path(given or "alembic.ini")
     if path.is_file():
         return path

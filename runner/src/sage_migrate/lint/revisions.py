@@ -41,12 +41,35 @@ def read_revision_file(path: Path) -> Revision | None:
         raw = path.read_bytes()
     except OSError:
         return None
-    if not is_revision(raw):
-        return None
+    return parse_revision(raw, path) if is_revision(raw) else None
+
+
+def parse_revision(raw: bytes, path: Path) -> Revision:
+    """Return the revision in ``raw``, the content of ``path``.
+
+    Raises:
+        SyntaxError: it is no Python.
+    """
     try:
         tree = ast.parse(raw)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise SyntaxError(str(error)) from error
+    constants = literals(tree)
+    down = constants.get("down_revision")
+    parents = (down,) if isinstance(down, str) else tuple(map(str, down)) if isinstance(down, (tuple, list)) else ()
+    declared = constants.get("sage_migrate")
+    return Revision(
+        path=path,
+        source=raw.decode(errors="replace"),
+        tree=tree,
+        identifier=str(constants.get("revision", path.stem)),
+        parents=parents,
+        declared=declared if isinstance(declared, dict) else {},
+    )
+
+
+def literals(tree: ast.Module) -> dict[str, object]:
+    """Return the names that a module gives a literal value."""
     constants: dict[str, object] = {}
     for node in tree.body:
         target = (
@@ -61,17 +84,7 @@ def read_revision_file(path: Path) -> Revision | None:
                 constants[target.id] = ast.literal_eval(node.value)
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 continue
-    down = constants.get("down_revision")
-    parents = (down,) if isinstance(down, str) else tuple(map(str, down)) if isinstance(down, (tuple, list)) else ()
-    declared = constants.get("sage_migrate")
-    return Revision(
-        path=path,
-        source=raw.decode(errors="replace"),
-        tree=tree,
-        identifier=str(constants.get("revision", path.stem)),
-        parents=parents,
-        declared=declared if isinstance(declared, dict) else {},
-    )
+    return constants
 
 
 def in_order(revisions: Iterable[Revision]) -> list[Revision]:
