@@ -16,12 +16,15 @@ class ProgressLine(io.TextIOBase):
         """Write to ``terminal``."""
         self._terminal = terminal
         self._shown = ""
+        self._begun = ""
         self._one_at_a_time = threading.Lock()
 
     def write(self, text: str) -> int:
-        """Write ``text``, in whole lines, above the line."""
+        """Write ``text`` above the line, as soon as it is a whole line."""
         with self._one_at_a_time:
-            self._terminal.write(f"{self._erase()}{text}{self._shown}")
+            whole, newline, self._begun = f"{self._begun}{text}".rpartition("\n")
+            if newline:
+                self._terminal.write(f"{self._erase()}{whole}\n{self._shown}")
         return len(text)
 
     def flush(self) -> None:

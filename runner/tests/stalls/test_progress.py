@@ -1,5 +1,6 @@
 """A long statement says how far it is."""
 
+import io
 import os
 import re
 import threading
@@ -14,6 +15,7 @@ from harness.command import PATIENCE_SECONDS, CommandLine, Launcher
 from harness.postgres import Database
 from harness.project import Project
 from sage_migrate.progress import Progress, read_progress
+from sage_migrate.progress_line import ProgressLine
 from sage_migrate.session import AsyncpgSession, ControlThread
 
 from stalls.competitor import Competitor
@@ -131,6 +133,18 @@ def test_a_bar_on_a_terminal(
     assert "statement_progress" not in screen
     lines = [line.rpartition("\x1b[K")[2] for line in screen.splitlines()]
     assert sum("revision_applied" in line for line in lines) == 1
+
+
+def test_the_log_goes_above_the_bar() -> None:
+    """A line of the log takes the bar's place, whole, and the bar follows under it; it is gone when there is none."""
+    terminal = io.StringIO()
+    line = ProgressLine(terminal)
+    print("before", file=line)
+    line.show("[###]")
+    print("meanwhile", file=line)
+    line.show("")
+    print("after", file=line)
+    assert terminal.getvalue() == "before\n[###]\r\r\x1b[Kmeanwhile\n[###]\r\r\x1b[Kafter\n"
 
 
 def _read(terminal: int) -> bytes:
