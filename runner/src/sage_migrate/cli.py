@@ -26,6 +26,7 @@ _LOG_FORMATS = ("json", "console")
 REVIEW_TIME = {
     "doctor": "reads an existing project and its database, changes nothing, and says what would go wrong",
     "init": "a new service; the gate for an existing one; a newer template for an old one",
+    "revision": "a revision of what the models say and the database does not, linted, traced, with its review begun",
     "trace": "run the pending revisions on a scratch PostgreSQL, and report what they lock, rewrite and break",
     "lint": "static rules: what the revisions would do to a live database",
     "stats": "how big production's tables are, as a file for `lint` and `trace`; reads no row, changes nothing",
