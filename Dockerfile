@@ -31,6 +31,15 @@ RUN --mount=type=cache,target=/pip-cache \
     /build/bin/pip --python /opt/venv install --require-hashes --only-binary=:all: --requirement /requirements.txt \
     && /build/bin/pip --python /opt/venv check
 
+# What was reviewed, for `upgrade --require-review`. A revision that was not is left out, so that this image can run where
+# that is not asked for.
+FROM app-venv AS reviewed
+WORKDIR /app
+COPY backend/alembic.ini ./
+COPY backend/migrations ./migrations
+COPY backend/docs/cycles ./docs/cycles
+RUN /opt/venv/bin/sage-migrate review export --partial
+
 FROM ${PYTHON_IMAGE} AS base
 # The interpreter's own pip goes too. The user gets a name because the C library and asyncpg ask for one.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/ensurepip \
@@ -58,7 +67,7 @@ LABEL org.opencontainers.image.title=sage-app \
 COPY --from=app-venv /opt/venv /opt/venv
 WORKDIR /app
 COPY backend/alembic.ini ./
-COPY backend/migrations ./migrations
+COPY --from=reviewed /app/migrations ./migrations
 COPY backend/app ./app
 EXPOSE 8000
 CMD ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"]

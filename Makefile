@@ -24,6 +24,7 @@ lint: $(VENV)/made ## style, types, shell scripts, YAML (workflows: Go)
 	$(BIN)/ruff format --check .
 	MYPYPATH=runner/src:runner/tests:runner/tests/lint $(BIN)/mypy --explicit-package-bases \
 		runner/src runner/tests tests demo bench docs
+	$(BIN)/sage-migrate -c backend/alembic.ini review check --all
 	cd backend && ../$(BIN)/mypy --config-file ../pyproject.toml app migrations tests
 	PATH="$$PWD/$(BIN):$$PATH" shellcheck ci/*.sh .ci/run
 	$(BIN)/yamllint --strict --config-file ci/lintconf.yaml .github compose.yaml .pre-commit-config.yaml
