@@ -10,7 +10,7 @@ from sage_migrate.scaffold.render import ANSWERS, render, template_repository
 
 BACKEND = Path(__file__).resolve().parents[2] / "backend"
 # What the sample has of its own: a history, which a new service has not, and what is said of it.
-OWN = ("migrations/versions/*", "tests/test_history.py", "docs/cycles/*")
+OWN = ("migrations/versions/*", "tests/test_history.py", "docs/cycles/*-*.md")
 _CACHES = {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".venv"}
 
 

@@ -13,6 +13,7 @@ from sage_migrate import __version__
 from sage_migrate.errors import UsageError
 from sage_migrate.scaffold.render import render, template_repository
 
+_CYCLE = "docs/cycles/TEMPLATE.md"
 _HOOKS = ".pre-commit-config.yaml"
 _CHART = """\
 dependencies:
@@ -38,6 +39,7 @@ def add_gate(directory: Path, answers: Mapping[str, str]) -> str:
         pipeline = ".gitlab/migrations.yml" if ci == "gitlab" else ".github/workflows/migrations.yml"
         said = [
             _add(directory, pipeline, (rendered / pipeline).read_text(encoding="utf-8"), "sage-migrate lint"),
+            _add(directory, _CYCLE, (rendered / _CYCLE).read_text(encoding="utf-8"), "Migration review"),
             _add(directory, _HOOKS, (rendered / _HOOKS).read_text(encoding="utf-8"), "sage-migrate lint"),
         ]
         # Of a template for revisions, which every project has, only what a review asks for.
