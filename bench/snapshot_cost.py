@@ -31,7 +31,6 @@ _LOCKS_EACH = 10
 _AT_ONCE = 20
 _ASK_SECONDS = 0.1
 _SNAPSHOTS = 100
-_START_SECONDS = 5
 _SECONDS = 20
 _BOUND_PERCENT = 1.0
 
@@ -45,6 +44,12 @@ _SCHEMA = ";".join(
 )
 _USE = "BEGIN;" + ";".join(f"SELECT FROM used_{n}" for n in range(_LOCKS_EACH))
 _GATE_SESSIONS = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'sage-migrate%'"
+# By these states it is known that the gate has started.
+_IS_AT_WORK = "SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'SELECT pg_sleep(%'"
+_IS_WAITING = (
+    "SELECT count(*) > 0 FROM pg_stat_activity"
+    " WHERE application_name = 'sage-migrate watch' AND query LIKE '%virtualtransaction IN%'"
+)
 _WORKS = Scenario(name="works", title="", revisions=(f"SELECT pg_sleep({3 * _SECONDS})",), applied="")
 _WAITS = Scenario(name="waits", title="", revisions=("ALTER TABLE wanted ADD COLUMN extra int",), applied="")
 
@@ -60,10 +65,10 @@ async def main(url: str) -> int:
                 await each.execute(_USE)
             held, waiting = await _count_locks(connection)
             wall, server = await _price_of_a_snapshot(url)
-            works = await _percent_of_a_core(url, connection, _WORKS)
-            await connection.execute("BEGIN; SELECT FROM wanted")
-            waits = await _percent_of_a_core(url, connection, _WAITS)
-            await connection.execute("ROLLBACK")
+            works = await _percent_of_a_core(url, connection, _WORKS, _IS_AT_WORK)
+            await others[-1].execute("BEGIN; SELECT FROM wanted")
+            waits = await _percent_of_a_core(url, connection, _WAITS, _IS_WAITING)
+            await others[-1].execute("ROLLBACK")
             print(
                 f"| {held} | {waiting} | {1000 * server:.1f} ms of a core | {1000 * wall:.1f} ms "
                 f"| {works:.2f} % of a core | {waits:.2f} % of a core |",
@@ -122,8 +127,8 @@ async def _price_of_a_snapshot(url: str) -> tuple[float, float]:
     return wall / _SNAPSHOTS, used / _SNAPSHOTS
 
 
-async def _percent_of_a_core(url: str, connection: Connection, scenario: Scenario) -> float:
-    """Run a real gate, and return what its sessions use of a core of the server."""
+async def _percent_of_a_core(url: str, connection: Connection, scenario: Scenario, started: str) -> float:
+    """Run a real gate, and return what its sessions use of a core of the server once ``started`` is true."""
     contender = contenders()["gate"]
     with tempfile.TemporaryDirectory() as name:
         contender.write(Path(name), url, scenario)
@@ -132,7 +137,9 @@ async def _percent_of_a_core(url: str, connection: Connection, scenario: Scenari
             *command.arguments, cwd=command.directory, env=command.environment, stdout=asyncio.subprocess.DEVNULL
         )
         try:
-            await asyncio.sleep(_START_SECONDS)
+            while not await connection.fetchval(started):
+                assert process.returncode is None, "the gate has ended"
+                await asyncio.sleep(_ASK_SECONDS)
             pids = [row["pid"] for row in await connection.fetch(_GATE_SESSIONS)]
             used = _seconds_used(pids)
             await asyncio.sleep(_SECONDS)
