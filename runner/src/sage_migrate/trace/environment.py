@@ -52,7 +52,7 @@ class Environment:
 
     def __init__(self, project: Project, database: ScratchDatabase) -> None:
         """Bind a project to a database."""
-        self._project, self._database = project, database
+        self.project, self.database = project, database
         self.target_metadata: Any = None
         self.version_table = "alembic_version"
 
@@ -77,12 +77,15 @@ class Environment:
                 if not environment.is_external:
                     _commit_what_is_left(environment.connection)
 
-        environment = TraceEnvironment(self._project, run)
+        environment = TraceEnvironment(self.project, run)
+        self._run_env(environment)
+
+    def _run_env(self, environment: TraceEnvironment) -> None:
         # What env.py prints would stand in the trace's own answer.
-        with only_scratch_connections(self._database) as refusals, contextlib.redirect_stdout(sys.stderr):
+        with only_scratch_connections(self.database) as refusals, contextlib.redirect_stdout(sys.stderr):
             try:
                 with environment:
-                    self._project.script.run_env()
+                    self.project.script.run_env()
             except BaseException:
                 if refusals:
                     raise refusals[0] from None
@@ -90,6 +93,15 @@ class Environment:
         if refusals:
             raise refusals[0]
         self._keep(environment)
+
+    def look(self, look: Callable[[MigrationContext], None]) -> None:
+        """Run env.py through no step, and hand what it configured to ``look``."""
+
+        def run(_heads: tuple[str, ...], context: MigrationContext) -> Iterator[RevisionStep]:
+            look(context)
+            yield from ()
+
+        self._run_env(TraceEnvironment(self.project, run))
 
     def _keep(self, environment: TraceEnvironment) -> None:
         self.target_metadata = environment.options.get("target_metadata")

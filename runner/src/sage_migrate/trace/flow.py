@@ -6,18 +6,27 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from sage_migrate.database_url import DatabaseURL, parse_database_url
 from sage_migrate.errors import UsageError
-from sage_migrate.project import load_project, offer_url
+from sage_migrate.project import Project, load_project, offer_url
 from sage_migrate.scratch_server import ScratchServer
 from sage_migrate.settings import Settings
+from sage_migrate.stats.sizes import Sizes, read_sizes
+from sage_migrate.trace.base_cache import TEMPLATE, cache_for, imported_files
+from sage_migrate.trace.checks import check_autogenerate, check_heads, check_round_trip
+from sage_migrate.trace.description import changed_relations
+from sage_migrate.trace.environment import Environment
+from sage_migrate.trace.estimate import estimate
+from sage_migrate.trace.old_code.learning import learn_new_code, learn_old_code
 from sage_migrate.trace.options import Options
-from sage_migrate.trace.pending import find_range
-from sage_migrate.trace.results import Trace
-from sage_migrate.trace.scratch_database import scratch_database
+from sage_migrate.trace.pending import Range, find_range
+from sage_migrate.trace.results import Breakage, Check, RevisionTrace, Trace
+from sage_migrate.trace.scratch_database import ScratchDatabase, scratch_database
 from sage_migrate.trace.sql_files import run_file
-from sage_migrate.trace.tracing import bring_to_base, start, trace_revisions
+from sage_migrate.trace.tracing import Tracing, bring_to_base, start, trace_revisions
+from sage_migrate.trace.values import Values, fill
 
 # An env.py or an application may read any of these; all of them lead to the scratch database.
 _HIDDEN = (
@@ -35,35 +44,92 @@ def trace(settings: Settings, options: Options) -> Trace:
     """Return what the pending revisions do.
 
     Raises:
-        UsageError: the history, the range or the scratch server cannot be used.
+        UsageError: the history, the range, the old code or the scratch server cannot be used.
     """
     began = time.monotonic()
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.disable(logging.INFO)  # what Alembic says of its steps
     project = load_project(settings)
     range_ = find_range(project, options.range)
     if not range_.pending:
         return Trace(
             base=range_.base, head=range_.head, server="", old_code="", duration_seconds=time.monotonic() - began
         )
-    with _server(options) as server, scratch_database(server) as database:
-        settings = replace(settings, database_url=database.url)
-        lead_to(database.url, options.environment)
-        offer_url(settings, project)
-        if options.setup is not None:
-            run_file(database, options.setup, "--setup")
-        environment = bring_to_base(
-            project, database, range_, dump=options.schema_dump, allow_network=options.allow_network
-        )
+    with _base(project, range_, options, settings) as base:
+        database, environment, values, notes = base
+        old = learn_old_code(database.session, values, options, project, environment.version_table)
         tracing = start(project, database, range_, environment, allow_network=options.allow_network)
-        revisions = tuple(trace_revisions(tracing, lambda _revision: ()))
+        revisions = list(trace_revisions(tracing, lambda changed: old.broken(database.session, changed)))
+        checks, rollback = _check(tracing, options)
+        if options.stats is not None:
+            sizes = read_sizes(options.stats)
+            revisions = [_estimated(each, sizes) for each in revisions]
         return Trace(
             base=range_.base,
             head=range_.head,
             server=database.server_version,
-            old_code="",
+            old_code=old.source,
             duration_seconds=time.monotonic() - began,
-            revisions=revisions,
+            revisions=tuple(
+                replace(each, new_code_breaks=tuple(rollback.get(each.revision, ()))) for each in revisions
+            ),
+            checks=tuple(checks),
+            notes=(*notes, *old.notes),
         )
+
+
+@contextlib.contextmanager
+def _base(
+    project: Project, range_: Range, options: Options, settings: Settings
+) -> Iterator[tuple[ScratchDatabase, Environment, Values, list[str]]]:
+    """Yield a database at the base of the range, with rows in its tables: from the cache, or made now."""
+    cache = cache_for(project, range_, options)
+    kept = cache.find() if cache else None
+    with _server(options, kept) as (url, server):
+        with scratch_database(url, template=TEMPLATE if kept else None) as database:
+            lead_to(database.url, options.environment)
+            offer_url(replace(settings, database_url=database.url), project)
+            environment = Environment(project, database)
+            if kept:
+                environment.look(lambda _context: None)
+            else:
+                if options.setup is not None:
+                    run_file(database, options.setup, "--setup")
+                bring_to_base(environment, range_, dump=options.schema_dump, allow_network=options.allow_network)
+            values = Values(database.session)
+            notes = fill(database.session, values, options.rows)
+            imported = imported_files()
+            if cache and not kept:
+                database.copy_as(TEMPLATE)
+            yield database, environment, values, notes
+        if cache and server is not None and not kept:
+            cache.keep(server, imported)
+
+
+def _estimated(revision: RevisionTrace, sizes: Sizes) -> RevisionTrace:
+    statements = (replace(each, estimate=estimate(each, sizes)) for each in revision.statements)
+    return replace(revision, statements=tuple(statements))
+
+
+def _check(tracing: Tracing, options: Options) -> tuple[list[Check], dict[str, list[Breakage]]]:
+    """Return the checks, and for each revision what new code would meet without it."""
+    checks: list[Check] = []
+    rollback: dict[str, list[Breakage]] = {}
+    whole = set(tracing.range.head) == set(tracing.project.heads)
+    if "single-head" in options.checks:
+        checks.append(check_heads(tracing.project))
+    if "autogenerate" in options.checks and whole:
+        checks.append(check_autogenerate(tracing))
+    if "round-trip" in options.checks:
+        ran = [each for each in tracing.range.pending if each in tracing.after]
+        new = learn_new_code(tracing) if whole else None
+
+        def gone_back(revision: str) -> None:
+            if new is not None:
+                changed = changed_relations(tracing.after[revision], tracing.before[revision])
+                rollback[revision] = new.broken(tracing.database.session, changed)
+
+        checks += check_round_trip(tracing, ran, tracing.before, tracing.after, gone_back)
+    return checks, rollback
 
 
 def lead_to(url: DatabaseURL, environment: dict[str, str]) -> None:
@@ -98,15 +164,15 @@ def lead_to(url: DatabaseURL, environment: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _server(options: Options) -> Iterator[DatabaseURL]:
+def _server(options: Options, data: Path | None) -> Iterator[tuple[DatabaseURL, ScratchServer | None]]:
     if options.scratch_url is not None:
-        yield options.scratch_url
+        yield options.scratch_url, None
         return
     try:
-        server = ScratchServer()
+        server = ScratchServer(data=data)
     except RuntimeError as error:
         raise UsageError(
             str(error), remedy="pip install 'sage-migrate[trace]', or name a PostgreSQL by --scratch-url."
         ) from error
     with server:
-        yield parse_database_url(server.url(user="postgres:scratch"))
+        yield parse_database_url(server.url(user="postgres:scratch")), server

@@ -60,11 +60,13 @@ class ScratchSession:
             self._control.call(self._connection.close(timeout=2))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class ScratchDatabase:
     """A database that nobody else uses."""
 
     url: DatabaseURL
+    admin: ScratchSession
+    """In another database of the server."""
     session: ScratchSession
     token: tuple[int, int]
     """The advisory lock that ``session`` holds, and which only this database can show."""
@@ -78,6 +80,12 @@ class ScratchDatabase:
     def connect(self) -> ScratchSession:
         """Open another session."""
         return ScratchSession(self.control, self.control.call(_connect(self.url)))
+
+    def copy_as(self, name: str) -> None:
+        """Copy the database as it is; nobody may be connected meanwhile, so the own session is another afterwards."""
+        self.session.close()
+        self.admin.run(f"CREATE DATABASE {quote_identifier(name)} TEMPLATE {quote_identifier(self.url.database)}")
+        self.session = _open(self.control, self.url, self.token)
 
     def proof_sql(self) -> str:
         """Return a query that is true in this database and in no other."""
@@ -117,13 +125,13 @@ def scratch_database(server: DatabaseURL, *, template: str | None = None) -> Ite
                 ) from error
             try:
                 admin.run(f"ALTER DATABASE {quote_identifier(name)} SET lock_timeout = '{_LOCK_TIMEOUT}'")
-                session = ScratchSession(control, control.call(_connect(url)))
+                token = (secrets.randbelow(2**31), secrets.randbelow(2**31))
+                session = _open(control, url, token)
+                database = ScratchDatabase(url=url, admin=admin, session=session, token=token, control=control)
                 try:
-                    token = (secrets.randbelow(2**31), secrets.randbelow(2**31))
-                    session.rows("SELECT pg_advisory_lock($1::int4, $2::int4)", *token)
-                    yield ScratchDatabase(url=url, session=session, token=token, control=control)
+                    yield database
                 finally:
-                    session.close()
+                    database.session.close()
             finally:
                 admin.run(f"DROP DATABASE IF EXISTS {quote_identifier(name)} WITH (FORCE)")
         finally:
@@ -166,6 +174,12 @@ def _proved(dbapi_connection: Any, sql: str) -> bool:
             dbapi_connection.rollback()
     except Exception:  # noqa: BLE001  any driver's, of a server that knows no advisory locks
         return False
+
+
+def _open(control: ControlThread, url: DatabaseURL, token: tuple[int, int]) -> ScratchSession:
+    session = ScratchSession(control, control.call(_connect(url)))
+    session.rows("SELECT pg_advisory_lock($1::int4, $2::int4)", *token)
+    return session
 
 
 def _with_database(server: DatabaseURL, name: str) -> DatabaseURL:

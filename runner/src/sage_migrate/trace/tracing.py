@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,9 @@ from sage_migrate.errors import UsageError
 from sage_migrate.failures import server_message, sqlstate_of
 from sage_migrate.lint.schema import Schema
 from sage_migrate.project import Project
+from sage_migrate.session import quote_identifier
 from sage_migrate.trace.catalog import Relations, read_relations, read_schema
+from sage_migrate.trace.description import Description, changed_relations, describe_schema
 from sage_migrate.trace.environment import Environment
 from sage_migrate.trace.hazards import judge
 from sage_migrate.trace.network import NetworkRefusedError, watch_network
@@ -46,18 +48,21 @@ class Tracing:
     live: set[int]
     new_tables: set[str]
     allow_network: bool = False
+    before: dict[str, Description] = field(default_factory=dict)
+    """The schema before each revision that ran."""
+    after: dict[str, Description] = field(default_factory=dict)
 
 
 def bring_to_base(
-    project: Project, database: ScratchDatabase, range_: Range, *, dump: Path | None = None, allow_network: bool = False
-) -> Environment:
+    environment: Environment, range_: Range, *, dump: Path | None = None, allow_network: bool = False
+) -> None:
     """Run the history up to the base of the range, or restore the dump that stands for it.
 
     Raises:
         UsageError: the history does not run here.
         NotScratchError: env.py connects elsewhere.
     """
-    environment = Environment(project, database)
+    project, database = environment.project, environment.database
     steps = steps_for(project, range_.head)
     at = ""
     if dump is not None:
@@ -87,62 +92,44 @@ def bring_to_base(
         raise UsageError(
             f"{where} does not run on the scratch database: {told(error)}.", remedy=remedy_for(error)
         ) from error
-    return environment
 
 
 def trace_revisions(
     tracing: Tracing,
-    check_old_code: Callable[[str], Sequence[Breakage]],
+    check_old_code: Callable[[set[str] | None], Sequence[Breakage]],
 ) -> Iterator[RevisionTrace]:
-    """Yield the pending revisions, each traced; one that fails is stepped over."""
+    """Yield the pending revisions, each traced; one that fails is stepped over.
+
+    ``check_old_code`` is told which relations changed, None where any may have.
+    """
     steps = steps_for(tracing.project, tracing.range.head)
     for revision in tracing.range.pending:
         yield _trace(tracing, steps[revision], check_old_code)
 
 
-def _trace(tracing: Tracing, step: RevisionStep, check_old_code: Callable[[str], Sequence[Breakage]]) -> RevisionTrace:
+def _trace(
+    tracing: Tracing, step: RevisionStep, check_old_code: Callable[[set[str] | None], Sequence[Breakage]]
+) -> RevisionTrace:
     script = step.revision
     assert script is not None
-    mark = int(tracing.database.session.value(MARK))
-    watch = Watch(tracing.relations, tracing.live, script.path, mark)
-    declared = tracing.project.declaration(script.revision).phase
-    notes: list[str] = []
-    problem = ""
-    connections: list[Connection] = []
-    upgrade = step.migration_fn
-
-    def watched(**arguments: object) -> None:
-        watch.begin(connections[-1])
-        upgrade(**arguments)
-        watch.end()
-
-    step.migration_fn = watched
+    session, version_table = tracing.database.session, tracing.environment.version_table
+    before = describe_schema(session, version_table)
+    watch = Watch(tracing.relations, tracing.live, script.path, int(session.value(MARK)))
     started = time.monotonic()
-    with watch_network(tracing.database.url, allowed=tracing.allow_network) as calls:
-        try:
-            tracing.environment.apply(lambda _heads: [step], connections.append)
-        except NotScratchError:
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001  a revision can raise anything
-            watch.failed(told(error), sqlstate_of(error) or "")
-            problem = f"{told(error)}. {remedy_for(error)}"
-        else:
-            watch.committed()
+    problem, notes = _run(tracing, step, watch)
     seconds = time.monotonic() - started
-    if calls:
-        notes.append(
-            f"It calls the network ({', '.join(sorted(calls))}), which trace refuses: a migration must not depend on it."
-        )
-    if watch.commits:
-        notes.append("It commits by itself: what stands before that stays when what comes after it fails.")
+    breakages: tuple[Breakage, ...] = ()
     if problem:
-        if watch.commits or any(not each.in_transaction for each in watch.seen):
-            notes.append("A part of it may have been committed; what follows was traced on top of that.")
         _step_over(tracing, script.revision)
-    elif tracing.database.session.value(_version_sql(tracing.environment.version_table), script.revision) != 1:
-        problem = "env.py ended without an error and without a commit: the revision is not in the version table."
-        _step_over(tracing, script.revision)
-    breakages = () if problem else tuple(check_old_code(script.revision))
+    else:
+        after = describe_schema(session, version_table)
+        tracing.before[script.revision], tracing.after[script.revision] = before, after
+        changed = changed_relations(before, after)
+        if any(work.lost or work.emptied for work in watch.seen):
+            changed = None  # what old code looks for may be gone
+        if changed is None or changed:
+            breakages = tuple(check_old_code(changed))
+    declared = tracing.project.declaration(script.revision).phase
     hazards = judge(watch, tracing.schema, tracing.new_tables, contract=declared == "contract", breakages=breakages)
     return RevisionTrace(
         revision=script.revision,
@@ -156,6 +143,49 @@ def _trace(tracing: Tracing, step: RevisionStep, check_old_code: Callable[[str],
         notes=tuple(notes),
         old_code_breaks=breakages,
     )
+
+
+def _run(tracing: Tracing, step: RevisionStep, watch: Watch) -> tuple[str, list[str]]:
+    """Run a step under the watch; return why it did not run to its end, and what else is worth a note."""
+    connections: list[Connection] = []
+    upgrade = step.migration_fn
+    problem = ""
+
+    def watched(**arguments: object) -> None:
+        watch.begin(connections[-1])
+        upgrade(**arguments)
+        watch.end()
+
+    step.migration_fn = watched
+    with watch_network(tracing.database.url, allowed=tracing.allow_network) as calls:
+        try:
+            tracing.environment.apply(lambda _heads: [step], connections.append)
+        except NotScratchError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001  a revision can raise anything
+            watch.failed(told(error), sqlstate_of(error) or "")
+            problem = f"{told(error)}. {remedy_for(error)}"
+        else:
+            watch.committed()
+    if not problem and not _is_applied(tracing, step):
+        problem = "env.py ended without an error and without a commit: the revision is not in the version table."
+    notes = []
+    if calls:
+        notes.append(
+            f"It calls the network ({', '.join(sorted(calls))}), which trace refuses: a migration must not depend on it."
+        )
+    if watch.commits:
+        notes.append("It commits by itself: what stands before that stays when what comes after it fails.")
+    if problem and (watch.commits or any(not each.in_transaction for each in watch.seen)):
+        notes.append("A part of it may have been committed; what follows was traced on top of that.")
+    return problem, notes
+
+
+def _is_applied(tracing: Tracing, step: RevisionStep) -> bool:
+    quoted = ".".join(quote_identifier(part) for part in tracing.environment.version_table.split("."))
+    rows = tracing.database.session.rows(f"SELECT version_num FROM {quoted}")  # noqa: S608  quoted
+    assert step.revision is not None
+    return step.revision.revision in {row["version_num"] for row in rows}
 
 
 def start(
@@ -203,11 +233,6 @@ def _step_over(tracing: Tracing, revision: str) -> None:
     step = steps_for(tracing.project, tracing.range.head)[revision]
     step.migration_fn = lambda **_: None
     tracing.environment.apply(lambda _heads: [step])
-
-
-def _version_sql(table: str) -> str:
-    quoted = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
-    return f"SELECT count(*) FROM {quoted} WHERE version_num = $1"  # noqa: S608
 
 
 def _shown(path: Path) -> str:

@@ -105,6 +105,7 @@ class Seen:
     """Rows deleted and not put back."""
     inserted: int = 0
     indexes_built: dict[str, int] = field(default_factory=dict)
+    """Those that have contents, as one of a partitioned table has not."""
     constraints: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Those that hold for every row from now on: name, table, kind as in pg_constraint."""
     lost_columns: set[int] = field(default_factory=set)
@@ -315,7 +316,11 @@ class Watch:
         work.wal += int(now.wal - before.wal)
         self._take_counts(work, before, now)
         self._take_files(work, now)
-        work.lost_columns |= {oid for oid, _ in now.columns - before.columns if oid in self._present}
+        work.lost_columns |= {
+            oid
+            for oid, number in now.columns - before.columns
+            if oid in self._present and number <= self.relations.by_oid[oid].columns
+        }
         work.lost_tables |= (now.gone - before.gone) & self._present
         for oid, (name, table, kind) in now.constraints.items():
             if oid not in before.constraints and table in self._present:
@@ -351,7 +356,7 @@ class Watch:
             known = by_oid.get(oid)
             if known is None:
                 by_oid[oid] = Relation(name=name, kind=kind, file=file, owner=owner)
-                if owner in self._present:
+                if owner is not None and owner in self._present and kind == "i":
                     work.indexes_built[name] = owner
                 continue
             if known.file != file:

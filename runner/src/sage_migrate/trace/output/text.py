@@ -39,9 +39,9 @@ def _statement(number: int, statement: Statement) -> Iterator[str]:
         yield f"                 {fact}"
 
 
-def facts_of(statement: Statement) -> Iterator[str]:
+def facts_of(statement: Statement, *, locks: bool = True) -> Iterator[str]:
     """Yield what is worth knowing of a statement, one line each."""
-    for lock in telling_locks(statement):
+    for lock in telling_locks(statement) if locks else ():
         yield f"{spell_mode(lock.mode)} on {lock.relation}, held {spell_seconds(lock.held_seconds)}"
     told = (
         ("writes anew", (*statement.rewrites, *statement.index_rewrites)),

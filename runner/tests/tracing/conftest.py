@@ -15,7 +15,7 @@ def trace(gate: CommandLine, project: Project, server: ScratchServer) -> Trace:
     """Offer to trace the project on the tests' server, without a cache."""
 
     def run(*arguments: str, url: str | None = None, **environment: str) -> Outcome:
-        scratch = ("--scratch-url", server.url(), "--cache", "")
+        scratch = ("--scratch-url", server.url(), "--cache", "", "--rows", "30")
         return gate.run(project, "trace", *scratch, *arguments, url=url, **environment)
 
     return run

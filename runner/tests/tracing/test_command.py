@@ -3,14 +3,14 @@
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import env_files
-from harness.command import Outcome
+from harness.command import CommandLine, Outcome
 from harness.postgres import Database
 from harness.project import Project
-from sage_migrate.scratch_server import ScratchServer
 
 Trace = Callable[..., Outcome]
 
@@ -19,6 +19,12 @@ def revisions(outcome: Outcome) -> list[dict[str, Any]]:
     """Return the revisions of an answer in JSON."""
     found: list[dict[str, Any]] = json.loads(outcome.stdout)["revisions"]
     return found
+
+
+def git(project: Project, *commands: str) -> None:
+    """Run commands of Git in the project."""
+    for command in commands:
+        subprocess.run(["git", *command.split()], cwd=project.directory, check=True)
 
 
 def test_a_safe_revision_ends_in_status_0(trace: Trace, shop: Project) -> None:
@@ -82,12 +88,7 @@ def test_a_given_server_keeps_nothing(trace: Trace, shop: Project, database: Dat
 
 def test_nothing_new_needs_no_server(trace: Trace, shop: Project) -> None:
     """Git tells that no revision is new, and nothing is started."""
-    for command in (
-        ["init", "-q", "-b", "main"],
-        ["add", "."],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
-    ):
-        subprocess.run(["git", *command], cwd=shop.directory, check=True)
+    git(shop, "init -q -b main", "add .", "-c user.name=a -c user.email=a@b commit -qm a")
     nowhere = ("--scratch-url", "postgresql://nobody@127.0.0.1:1/none")
     assert trace(*nowhere).expect(0).stdout == "No revision is new in this range.\n"
     shop.add("b2", "ALTER TABLE orders ADD COLUMN note text")
@@ -122,11 +123,15 @@ def test_failures_are_told_and_the_others_are_traced(trace: Trace, shop: Project
     assert found["b8"]["problem"] == ""
 
 
-def test_the_embedded_server_is_the_default(gate: Any, shop: Project, server: ScratchServer) -> None:
-    """Without --scratch-url a server of the trace's own is started and removed."""
+def test_the_embedded_server_is_kept_at_the_base(gate: CommandLine, shop: Project, tmp_path: Path) -> None:
+    """Without --scratch-url a server of the trace's own runs; the next trace of the same history begins at its base."""
     shop.add("b2", "ALTER TABLE orders ADD COLUMN note text")
-    outcome = gate.run(shop, "trace", "a1:", "--cache", "", url=None)
-    assert "1 revision, 0 hazards" in outcome.expect(0).stdout
+    arguments = ("trace", "a1:", "--cache", str(tmp_path / "cache"), "--checks", "")
+    assert "1 revision, 0 hazards" in gate.run(shop, *arguments, url=None).expect(0).stdout
+    (kept,) = (tmp_path / "cache").iterdir()
+    (kept / "data" / "kept").write_text("")
+    assert "ACCESS EXCLUSIVE on orders" in gate.run(shop, *arguments, url=None).expect(0).stdout
+    assert (kept / "data" / "kept").exists(), "the server was made anew"
 
 
 def test_a_dump_of_production_stands_for_the_base(trace: Trace, shop: Project) -> None:
@@ -150,3 +155,79 @@ def test_roles_are_made_by_setup(trace: Trace, shop: Project) -> None:
     setup = shop.write("setup.sql", "CREATE TABLE granted_before (id int)")
     trace("a1:", "--setup", str(setup)).expect(0)
     assert "granted_before" in trace("a1:").expect(1).stdout
+
+
+def test_there_and_back_again(trace: Trace, shop: Project) -> None:
+    """A downgrade that does not lead back fails the run; one that declares no way back, or a switched-off check, does not."""
+    shop.add("b2", "ALTER TABLE orders ADD COLUMN note text", downgrade="ALTER TABLE orders DROP COLUMN total")
+    answer = trace("a1:").expect(1).stdout
+    assert (
+        "FAILED  round-trip b2: after downgrade orders lacks column total integer; orders has column note text"
+        in answer
+    )
+    trace("a1:", "--checks", "single-head").expect(0)
+    shop.add("c3", "ALTER TABLE orders ADD COLUMN other text", downgrade="raise NotImplementedError")
+    assert "ok      round-trip c3: it declares no way back" in trace("b2:").expect(0).stdout
+
+
+def test_old_models_are_loaded_from_a_git_reference(trace: Trace, shop: Project) -> None:
+    """What the old release maps must go on working; a column that it does not map may go."""
+    model = """
+        from sqlalchemy import MetaData
+        from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+        class Base(DeclarativeBase): pass
+        class Order(Base):
+            __tablename__ = "orders"
+            id: Mapped[int] = mapped_column(primary_key=True)
+            status: Mapped[str]
+        """
+    shop.write("models.py", model)
+    git(shop, "init -q -b main", "add .", "-c user.name=a -c user.email=a@b commit -qm a", "tag v1")
+    shop.write("models.py", "")
+    shop.add("b2", "ALTER TABLE orders DROP COLUMN total", downgrade="ALTER TABLE orders ADD COLUMN total int")
+    arguments = ("a1:", "--old-ref", "v1", "--old-models", "models:Base", "--format", "json")
+    (revision,) = revisions(trace(*arguments).expect(1))
+    assert (revision["verdict"], revision["hazards"][0]["hazards"]) == ("expand", ["data_loss"])
+    shop.add("c3", "ALTER TABLE orders RENAME status TO state", downgrade="ALTER TABLE orders RENAME state TO status")
+    found = revisions(trace(*arguments).expect(1))[1]
+    assert (found["verdict"], found["compatible_with_old_code"]) == ("contract", False)
+    (hazard,) = found["hazards"]
+    assert (hazard["code"], hazard["hazards"]) == ("SM114", ["old_code_breaks"])
+    assert any(proof.startswith("models.py:7: column") for proof in hazard["evidence"])
+
+
+def test_statements_that_old_code_sends_are_said_again(trace: Trace, shop: Project) -> None:
+    """SQL, or an export of pg_stat_statements with its placeholders."""
+    shop.add("b2", "ALTER TABLE orders RENAME total TO sum", downgrade="ALTER TABLE orders RENAME sum TO total")
+    sql = shop.write("old.sql", "SELECT id FROM orders;\nVACUUM orders;\n")
+    trace("a1:", "--old-statements", str(sql)).expect(0)
+    export = shop.write("old.csv", 'query\n"SELECT id FROM orders WHERE total > $1 LIMIT $2"\n')
+    answer = trace("a1:", "--old-statements", str(export)).expect(1).stdout
+    assert 'old.csv:2: column "total" does not exist: SELECT id FROM orders WHERE total > $1 LIMIT $2' in answer
+
+
+def test_sizes_of_production_give_a_range(trace: Trace, shop: Project) -> None:
+    """An estimate names its assumption."""
+    table = {
+        "schema": "public", "name": "orders", "kind": "table", "rows": 1_000_000, "table_bytes": 600_000_000,
+        "index_bytes": 0, "writes_per_second": None,
+    }  # fmt: skip
+    stats = shop.write("stats.json", json.dumps({"format": 1, "tables": [table]}))
+    shop.add("b2", "ALTER TABLE orders ALTER COLUMN total TYPE bigint")
+    answer = trace("a1:", "--stats", str(stats)).expect(1).stdout
+    assert "at production's size 2.00 s to 30.0 s (orders in production: about 1,000,000 rows" in answer
+    assert "20 to 300 MB/s written)" in answer
+
+
+def test_bad_options_end_in_status_2(trace: Trace, shop: Project) -> None:
+    """Each says what is wrong."""
+    shop.add("b2", "SELECT 1")
+    for arguments, message in (
+        (("nowhere:",), "The target 'nowhere' is no revision of this history"),
+        (("a1:", "--checks", "all"), "There is no check all."),
+        (("a1:", "--rows", "-1"), "rows is '-1'."),
+        (("a1:", "--old-statements", "nowhere.sql"), "--old-statements names nowhere.sql, which is no file."),
+        (("a1:", "--old-ref", "v1"), "--old-ref needs a Git repository, and there is none here."),
+        ((), "Git does not tell which revisions are new here"),
+    ):
+        assert message in trace(*arguments).expect(2).stderr
