@@ -29,7 +29,7 @@ export SAGE_TEST_PG_BIN
 echo "== SQLAlchemy 2.0"
 # The review-time path stays out of other people's images: it may ask for newer ones.
 "$(provide sqlalchemy-2.0)" "${pytest[@]}" runner/tests \
-    --ignore-glob "runner/tests/*lint*" --ignore-glob "runner/tests/*doctor*" --ignore-glob "runner/tests/*trace*" \
+    --ignore-glob "runner/tests/*lint*" --ignore-glob "runner/tests/*doctor*" --ignore-glob "runner/tests/tracing" \
     --ignore-glob "runner/tests/*review*" --ignore-glob "runner/tests/*scaffold*" --ignore-glob "runner/tests/*stats*"
 # SQLAlchemy 1.4 has no dialect for psycopg 3, and the env.py files of the other tests are written for 2.0.
 echo "== SQLAlchemy 1.4, Alembic 1.8, asyncpg 0.27"
