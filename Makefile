@@ -44,7 +44,8 @@ charts: $(VENV)/made ## the charts as Helm 3 and 4 render them (Go)
 compat: $(VENV)/made ## released projects under bare Alembic and under the gate (downloads gigabytes)
 	$(BIN)/python -m tests.compat
 
-compatibility: ## the runner beside SQLAlchemy 2.0 and 1.4, on PostgreSQL 14 (npm, Linux on x86-64)
+compatibility: $(VENV)/made ## the runner in two released projects, and beside SQLAlchemy 2.0 and 1.4, on PostgreSQL 14 (npm, Linux on x86-64)
+	$(BIN)/python -m pytest $(PYTEST) tests/compat
 	ci/compatibility.sh $(PYTHON)
 
 e2e: $(VENV)/made ## releases on a real cluster (Docker; or Linux, root and Go)

@@ -15,15 +15,21 @@ from bench.migration_run import fetch
 
 
 def describe_circumstances(server: ScratchServer) -> str:
-    """Return a paragraph for the results."""
+    """Return a paragraph for the results of `bench.gate`."""
+    return (
+        f"{describe_machine(server, 'bench.gate')}, goose {_go_version('github.com/pressly/goose/v3')}, "
+        f"golang-migrate {_go_version('github.com/golang-migrate/migrate/v4')}; {CONNECTIONS} connections."
+    )
+
+
+def describe_machine(server: ScratchServer, program: str) -> str:
+    """Return the beginning of a sentence: the day, the machine, the versions."""
     postgresql = fetch(server.url(), "SHOW server_version")[0][0]
     return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m bench.gate` on {os.cpu_count()} cores of {_processor()} "
-        f"({platform.system()} {platform.machine()}), server, tools and application together{_priority()}: PostgreSQL {postgresql} "
-        f"(fsync off), Python {platform.python_version()}, Alembic {version('alembic')}, "
-        f"goose {_go_version('github.com/pressly/goose/v3')}, "
-        f"golang-migrate {_go_version('github.com/golang-migrate/migrate/v4')}, sage-migrate {version('sage-migrate')}; "
-        f"{CONNECTIONS} connections."
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m {program}` on {os.cpu_count()} cores of {_processor()} "
+        f"({platform.system()} {platform.machine()}), server and all else together{_priority()}: PostgreSQL {postgresql} "
+        f"(fsync off), Python {platform.python_version()}, Alembic {version('alembic')}, SQLAlchemy {version('sqlalchemy')}, "
+        f"sage-migrate {version('sage-migrate')}"
     )
 
 

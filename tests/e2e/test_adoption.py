@@ -20,11 +20,7 @@ FROM_THE_RUNNER, WITH_THE_PACKAGE = fences(DOCS / "guide.md", "dockerfile")
 (PYTHON,) = re.findall(
     r"^ARG PYTHON_IMAGE=(\S+)$", (REPOSITORY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
 )
-RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
+(JOB,) = (text for text in fences(DOCS / "guide.md", "yaml") if "kind: Job" in text)
 
 
 def make_project(directory: Path, template: str) -> None:
@@ -68,27 +64,11 @@ def with_the_package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory)
 def test_image_from_the_runner_migrates_as_a_plain_job(
     cluster: Cluster, from_the_runner: str, database: Database, new_namespace: Callable[[Database], str]
 ) -> None:
-    """Without a chart and without a command of its own: entrypoint, user and directory are the image's."""
+    """The guide's manifest, without a chart and without a command of its own: entrypoint, user and directory are the image's."""
     namespace = new_namespace(database)
-    container = {
-        "name": "migrate",
-        "image": from_the_runner,
-        "imagePullPolicy": "Never",
-        "envFrom": [{"secretRef": {"name": "database"}}],
-        "securityContext": RESTRICTED,
-    }
-    pod = {
-        "restartPolicy": "Never",
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [container],
-    }
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "migrate"},
-        "spec": {"backoffLimit": 0, "template": {"spec": pod}},
-    }
-    cluster.kubectl("--namespace", namespace, "apply", "--filename=-", stdin=json.dumps(job))
+    job = JOB.replace("orders:1.4.2", from_the_runner)
+    assert job != JOB
+    cluster.kubectl("--namespace", namespace, "apply", "--filename=-", stdin=job)
     finished = "--for=jsonpath={.status.conditions[*].type}"
     cluster.kubectl("--namespace", namespace, "wait", "job/migrate", finished, "--timeout=60s")
     log = cluster.kubectl("--namespace", namespace, "logs", "job/migrate")

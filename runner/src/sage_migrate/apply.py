@@ -116,7 +116,7 @@ class MigrationRun:
         while True:
             try:
                 with GateEnvironment(self):
-                    self.project.script.run_env()
+                    self.project.run_env()
             except BaseException as error:  # env.py may also exit, or be cancelled
                 failure = self._failure(error)
                 if self._is_waiting_for_database(failure, started):

@@ -33,6 +33,9 @@ class DBAPISession:
             rows: list[Row] = await self._spawn(self._fetch, sql)
             return rows
 
+    def has_ended(self) -> None:
+        """Say that only a statement would show it."""
+
     async def close(self) -> None:
         """Close the connection itself, not only hand it back."""
         with contextlib.suppress(Exception):  # whatever the driver says of a broken connection, it is gone

@@ -28,6 +28,7 @@ _CANCEL_AGAIN_SECONDS = 0.2
 _TERMINATE_AFTER_SECONDS = 3.0
 _LAST_WORDS_SECONDS = 15.0
 _LAST_LOOK_SECONDS = 0.5
+_CHECK_LOCK_SECONDS = 0.25
 
 
 @dataclass(kw_only=True)
@@ -84,6 +85,7 @@ class Gate:
         self._sessions: list[Session] = []
         self._deadline = time.monotonic() + settings.deadline
         self._deadline_error: Callable[[], GateError] | None = None
+        self._lock_checked = 0.0
         self._control = ControlThread()
         self._watching: list[concurrent.futures.Future[None]] = []
 
@@ -168,12 +170,17 @@ class Gate:
             ConnectionLostError: nothing more may be applied by this run.
         """
         self.interruption.check()
+        # A question for each of a thousand revisions would be a third of the time that they take.
+        is_due = time.monotonic() - self._lock_checked > _CHECK_LOCK_SECONDS
         try:
             for database in self.databases:
-                self.call(database.lock.fetch("SELECT 1"))
+                if is_due or database.lock.has_ended() is not False:
+                    self.call(database.lock.fetch("SELECT 1"))
         except ConnectionLostError as error:
             msg = "The session that holds the runner's lock broke, so another runner may be at work."
             raise ConnectionLostError(msg, remedy="Run it again: it goes on where the version table stands.") from error
+        if is_due:
+            self._lock_checked = time.monotonic()
 
     def look(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` of the watching session, as `call` does.

@@ -2,6 +2,7 @@
 
 import argparse
 import configparser
+import importlib
 import importlib.util
 import inspect
 import os
@@ -10,6 +11,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
@@ -21,6 +23,7 @@ from sage_migrate.errors import GateError, HistoryBrokenError, UsageError
 from sage_migrate.settings import Settings
 
 _ASYNC_ENV = re.compile(r"\b(?:async_engine_from_config|create_async_engine|AsyncEngine|AsyncConnection)\b")
+_FLASK_ENV = re.compile(r"^\s*from flask import .*\bcurrent_app\b|\bflask\.current_app\b", re.MULTILINE)
 _URL_DRIVER = re.compile(r"postgres(?:ql)?\+(\w+)://")
 
 
@@ -33,6 +36,7 @@ class Project:
         self.script = script
         self.scripts: dict[str, Script] = {}
         self._locations: list[str] | None = None
+        self._application: Any = None
 
     def read_history(self) -> None:
         """Let Alembic read the history through our checks; again where env.py has chosen other version_locations."""
@@ -42,6 +46,23 @@ class Project:
             vars(self.script).pop("_version_locations", None)  # what Alembic made of the ones before
             self.script.revision_map = RevisionMap(lambda: _checked(self))
             self.script.get_heads()  # loads it
+
+    def run_env(self) -> None:
+        """Run env.py, in the context of its Flask application where it asks for one, as ``flask db`` does.
+
+        Raises:
+            UsageError: that application is not to be found.
+        """
+        source = (Path(self.script.dir) / "env.py").read_text(encoding="utf-8", errors="replace")
+        if not _FLASK_ENV.search(source) or not _installed("flask"):
+            self.script.run_env()
+            return
+        if importlib.import_module("flask").has_app_context():
+            self.script.run_env()
+            return
+        self._application = self._application or _load_flask_application()
+        with self._application.app_context():
+            self.script.run_env()
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -101,6 +122,9 @@ def load_project(settings: Settings) -> Project:
     """
     try:
         config = _read_config(settings)
+        beside = settings.config_file.parent.resolve()
+        if not _main_option(config, "script_location") and (beside / "env.py").is_file():
+            config.set_main_option("script_location", str(beside).replace("%", "%%"))  # as `flask db` does
         script = ScriptDirectory.from_config(config)
     except (CommandError, KeyError, configparser.Error) as error:
         # What follows in Alembic's and the parser's messages is advice for another moment.
@@ -175,6 +199,18 @@ def _read_config(settings: Settings) -> Config:
             str(settings.config_file), toml_file=str(pyproject), ini_section=settings.config_name, cmd_opts=options
         )
     return Config(str(settings.config_file), ini_section=settings.config_name, cmd_opts=options)
+
+
+def _load_flask_application() -> Any:
+    """Return the application that ``flask`` itself would take: FLASK_APP, or wsgi.py or app.py here."""
+    flask = importlib.import_module("flask.cli")
+    try:
+        return flask.ScriptInfo(app_import_path=os.environ.get("FLASK_APP")).load_app()
+    except flask.NoAppException as error:
+        raise UsageError(
+            f"env.py wants the context of a Flask application, which was not found: {error}",
+            remedy="Set FLASK_APP as for `flask db upgrade` (FLASK_APP='app:create_app').",
+        ) from error
 
 
 def _checked(project: Project) -> Iterator[Script]:

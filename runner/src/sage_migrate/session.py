@@ -5,6 +5,7 @@ gate can look and act while a statement of the migration runs.
 """
 
 import asyncio
+import select
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -45,6 +46,9 @@ class Session(Protocol):
     async def fetch(self, sql: str) -> list[Row]:
         """Run ``sql``, which holds no parameters (see `quote_literal`), and return its rows."""
 
+    def has_ended(self) -> bool | None:
+        """Tell whether the server closed the connection; None where only a statement would show it."""
+
     async def close(self) -> None:
         """Close the connection; a broken one is let go without an error."""
 
@@ -65,6 +69,15 @@ class AsyncpgSession:
         """Run ``sql`` and return its rows."""
         async with self._one_at_a_time, asyncio.timeout(ANSWER_SECONDS):
             return [dict(record) for record in await self._connection.fetch(sql)]
+
+    def has_ended(self) -> bool | None:
+        """Tell whether the server closed the connection; None where something came that the loop has not read yet."""
+        if self._connection.is_closed():
+            return True
+        transport: Any = self._connection._transport  # type: ignore[attr-defined]  # noqa: SLF001  nothing public names it
+        waiting = select.poll()
+        waiting.register(transport.get_extra_info("socket"), select.POLLIN)
+        return None if waiting.poll(0) else False
 
     async def close(self) -> None:
         """Close the connection, by force when the server does not answer."""

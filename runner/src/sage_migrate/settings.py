@@ -267,6 +267,8 @@ def find_config(given: str | None) -> Path:
     pyproject = path.with_name("pyproject.toml")
     if given is None and pyproject.is_file() and "alembic" in _read_toml(pyproject).get("tool", {}):
         return pyproject
+    if given is None and (of_flask := Path("migrations") / "alembic.ini").is_file():
+        return of_flask
     msg = f"There is no {path} in {Path.cwd()}." if given is None else f"The configuration file {path} does not exist."
     raise UsageError(
         msg,

@@ -105,7 +105,7 @@ def _ask(settings: Settings, project: Project, interruption: Interruption, targe
 
         try:
             with EnvironmentContext(project.config, project.script, fn=look, dont_mutate=True, destination_rev=target):
-                project.script.run_env()
+                project.run_env()
             return found[0]
         except (Exception, SystemExit) as error:
             raise explain(error, _circumstances(settings, project)) from error
@@ -126,7 +126,7 @@ def _render(project: Project, before: str, revision: str) -> None:
             starting_rev=None if before == "base" else before,
             destination_rev=revision,
         ):
-            project.script.run_env()
+            project.run_env()
     except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a revision raises without a connection
         log.warning("sql_not_rendered", revision=revision, reason=f"{type(error).__name__}: {error}")
     else:

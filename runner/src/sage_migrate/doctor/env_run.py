@@ -97,7 +97,7 @@ def run_env(settings: Settings, project: Project, look: Look) -> tuple[Configure
     # What env.py prints has no place in the answer.
     try:
         with _read_only(), contextlib.redirect_stdout(sys.stderr), environment:
-            project.script.run_env()
+            project.run_env()
     except (Exception, SystemExit) as error:
         for each in chain(error):
             if isinstance(each, BehindPoolerError):
