@@ -1,7 +1,6 @@
 """The address of the database, in every spelling that libpq, SQLAlchemy and asyncpg users write."""
 
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -138,4 +137,6 @@ def _libpq_sslmode(value: str) -> str:
 def is_tls_refusal(error: BaseException) -> bool:
     """Tell whether ``error`` says that TLS could not be agreed on; waiting does not heal that."""
     # asyncpg raises a bare ConnectionError, none of its subclasses, when the server refuses TLS.
+    import ssl
+
     return isinstance(error, ssl.SSLError) or type(error) is ConnectionError

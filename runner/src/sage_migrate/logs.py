@@ -3,9 +3,11 @@
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, TextIO
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
 from sage_migrate.progress_line import ProgressLine
 
@@ -14,22 +16,39 @@ class _Events:
     """Our events, whatever env.py does to structlog's own configuration: many import an application that sets its own."""
 
     def __init__(self) -> None:
-        self._logger = structlog.get_logger("sage_migrate")
-        self.renderer: Any = None
+        self._as_json = True
+        self._stream: Any = sys.stdout
         self.progress_line: ProgressLine | None = None
         """On a person's terminal, the line that tells how far a statement is; elsewhere events do."""
 
-    def configure(self, renderer: Any, stream: TextIO) -> None:
-        """Render every event by ``renderer``, as a line of ``stream``."""
-        self.renderer = renderer
+    def configure(self, stream: Any, *, as_json: bool) -> None:
+        """Write every event as a line of ``stream``, from now on."""
+        self._as_json, self._stream = as_json, stream
         self.progress_line = stream if isinstance(stream, ProgressLine) else None
-        self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(stream),
+        for made in ("renderer", "_logger"):
+            self.__dict__.pop(made, None)
+
+    # Made at the first event, since most commands of review time have none, and structlog takes longer than they do.
+    @cached_property
+    def renderer(self) -> Any:
+        """What turns an event into a line."""
+        import structlog
+
+        if self._as_json:
+            return structlog.processors.JSONRenderer(default=str)
+        return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+
+    @cached_property
+    def _logger(self) -> Any:
+        import structlog
+
+        return structlog.wrap_logger(
+            structlog.PrintLogger(self._stream),
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 _put_event_first,
-                renderer,
+                self.renderer,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
             context_class=dict,
@@ -48,7 +67,7 @@ def configure_logs(log_format: str | None, *, stream: TextIO | None = None) -> N
     """Send events to ``stream`` (stdout) as ``json`` or for the ``console``; None decides by whether it is a terminal."""
     as_json = log_format == "json" or (log_format is None and not sys.stdout.isatty())
     stream = stream or sys.stdout
-    log.configure(_renderer(as_json=as_json), stream if as_json or not stream.isatty() else ProgressLine(stream))
+    log.configure(stream if as_json or not stream.isatty() else ProgressLine(stream), as_json=as_json)
 
 
 def adopt_standard_logging() -> None:
@@ -56,6 +75,8 @@ def adopt_standard_logging() -> None:
 
     env.py usually calls ``logging.config.fileConfig``; which loggers speak, and how loud, stays its choice.
     """
+    import structlog
+
     renderer = log.renderer
     if not isinstance(renderer, structlog.processors.JSONRenderer):
         return
@@ -73,12 +94,14 @@ def adopt_standard_logging() -> None:
 class _JSONFormatter(logging.Formatter):
     """Render a record of the standard library as an event."""
 
-    def __init__(self, renderer: structlog.processors.JSONRenderer) -> None:
+    def __init__(self, renderer: "structlog.processors.JSONRenderer") -> None:
         super().__init__()
         self._renderer = renderer
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line; a traceback becomes a field of it."""
+        import structlog
+
         event = {
             "event": "log",
             "logger": record.name,
@@ -95,9 +118,3 @@ def _put_event_first(_logger: Any, _method: str, event: MutableMapping[str, Any]
     """Put what a person looks for at the start of the line."""
     first: dict[str, Any] = {key: event.pop(key) for key in ("timestamp", "level", "event", "message") if key in event}
     return first | dict(event)
-
-
-def _renderer(*, as_json: bool) -> Any:
-    if as_json:
-        return structlog.processors.JSONRenderer(default=str)
-    return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
