@@ -27,7 +27,7 @@ lint: $(VENV)/made ## style, types, shell scripts, YAML (workflows: Go)
 	$(BIN)/sage-migrate -c backend/alembic.ini review check --all
 	cd backend && ../$(BIN)/mypy --config-file ../pyproject.toml app migrations tests
 	PATH="$$PWD/$(BIN):$$PATH" shellcheck ci/*.sh .ci/run
-	$(BIN)/yamllint --strict --config-file ci/lintconf.yaml .github compose.yaml .pre-commit-config.yaml
+	$(BIN)/yamllint --strict --config-file ci/lintconf.yaml .github action.yml compose.yaml .pre-commit-config.yaml .pre-commit-hooks.yaml
 	@if command -v go >/dev/null || test "$$CI"; then \
 		PATH="$$PWD/$(BIN):$$PATH"; cd ci/tools/lint && echo go tool actionlint && go tool actionlint; \
 	else echo "The workflows were not checked: actionlint needs Go."; fi

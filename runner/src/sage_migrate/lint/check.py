@@ -5,21 +5,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sage_migrate.errors import UsageError
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Analysis
 from sage_migrate.lint.calming import weigh
+from sage_migrate.lint.changes import Changes
 from sage_migrate.lint.findings import Severity, Violation
 from sage_migrate.lint.ignores import read_ignores
 from sage_migrate.lint.project import Module, Project
 from sage_migrate.lint.project.files import find_files
 from sage_migrate.lint.reader.operations import read_revision
-from sage_migrate.lint.revisions import Revision, ancestors_that_matter, in_order, read_revision_file
+from sage_migrate.lint.revisions import Revision, ancestors_that_matter, in_order, read_headers, read_revision_file
 from sage_migrate.lint.rule import Finding, ModuleRule, RevisionRule, RevisionSource, Rule, StepRule, all_rules
 from sage_migrate.lint.schema import Schema
 from sage_migrate.stats.sizes import Sizes
 
 UNUSED_IGNORE = "SM198"
 UNREADABLE = "SM197"
+SETTLED_CODES = (UNREADABLE, UNUSED_IGNORE)
+"""Codes of what no rule finds."""
 _UNKNOWN = Sizes(())
 _LIBRARIES = ("sqlalchemy", "sqlmodel", "psycopg")
 
@@ -37,6 +41,8 @@ class Settings:
     exclude: tuple[str, ...] = ()
     sizes: Sizes = _UNKNOWN
     """Of production's tables, as far as they are known."""
+    changes: Changes | None = None
+    """Where only these are asked for: their new revisions are one unreleased batch."""
 
 
 # What is judged by how it was before, and what of a downgrade() tells that.
@@ -82,12 +88,13 @@ def lint(settings: Settings) -> Iterator[Violation]:
             modules.append(path)
     for revision in [each for each in revisions if each.path in single]:
         revisions += list(_history_of(revision, asked))
-    released = _released(revisions, settings.since)
+    released = _released(revisions, settings.since, {path.parent for path in single})
     schemas: dict[Path, tuple[Schema, set[str]]] = {}
     for revision in in_order(revisions):
         schema, unreleased = schemas.setdefault(revision.path.parent, (Schema(), set()))
         linted = revision.path.absolute() in asked and revision.identifier not in released
-        batch = unreleased if settings.since and revision.identifier not in released else set()
+        fresh = settings.changes.is_new(revision.path) if settings.changes else bool(settings.since)
+        batch = unreleased if fresh and revision.identifier not in released else set()
         found = list(check_revision(revision, schema, batch, sizes=settings.sizes, silent=not linted))
         if linted:
             yield from _configured(found, settings)
@@ -228,12 +235,20 @@ def _history_of(revision: Revision, asked: set[Path]) -> Iterator[Revision]:
                 yield found
 
 
-def _released(revisions: list[Revision], since: str | None) -> set[str]:
-    if since is None:
+def _released(revisions: list[Revision], since: str | None, directories: set[Path]) -> set[str]:
+    """Return the start revision and those before it; ``directories`` are those of which only some files were read."""
+    if since is None or not revisions:
         return set()
-    parents = {each.identifier: each.parents for each in revisions}
+    parents = {name: each.parents for directory in directories for name, each in read_headers(directory).items()} | {
+        each.identifier: each.parents for each in revisions
+    }
     released: set[str] = set()
     waiting = [name for name in parents if name == since or (len(since) >= 4 and name.startswith(since))]  # noqa: PLR2004  as Alembic abbreviates
+    if not waiting:
+        raise UsageError(
+            f"The start revision {since} is none of those that were read.",
+            remedy="--since (or `since` in pyproject.toml) names the last released revision.",
+        )
     while waiting:
         name = waiting.pop()
         if name not in released:

@@ -4,12 +4,25 @@ import argparse
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sage_migrate.errors import UsageError
 from sage_migrate.lint.findings import SEVERITIES
 
-_KEYS = {"ignore", "severity", "fail-on", "since", "exclude", "paths", "stats"}
+if TYPE_CHECKING:
+    from sage_migrate.lint.check import Settings
+
+_TYPES: dict[type, str] = {str: "string", list: "list of strings", dict: "table of strings"}
+_KEYS: dict[str, type] = {
+    "baseline": str,
+    "exclude": list,
+    "fail-on": str,
+    "ignore": list,
+    "paths": list,
+    "severity": dict,
+    "since": str,
+    "stats": str,
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="production's table sizes, as written by sage-migrate stats: small tables calm down",
     )
+    parser.add_argument(
+        "--diff",
+        metavar="REF",
+        help="only what is new or changed since HEAD left this branch of git, such as origin/main",
+    )
+    parser.add_argument("--baseline", metavar="FILE", help="findings that are known and not told again")
+    parser.add_argument("--write-baseline", action="store_true", help="write the baseline, with all that is found now")
     parser.add_argument("--explain", metavar="CODE", help="print a rule's page")
 
 
@@ -40,14 +60,30 @@ def run(arguments: argparse.Namespace) -> int:
         import pglast.parser  # noqa: F401
     except ImportError as error:
         raise UsageError("lint needs PostgreSQL's grammar.", remedy="pip install 'sage-migrate[lint]'.") from error
+    from sage_migrate.lint.baseline import leave_out_known, read_baseline, write_baseline
     from sage_migrate.lint.check import lint
     from sage_migrate.lint.output import FORMATS
 
     if arguments.explain:
         sys.stdout.write(_explain(arguments.explain))
         return 0
-    settings = _settings(arguments)
+    config = _config()
+    settings = _settings(arguments, config)
+    baseline: str = arguments.baseline or config.get("baseline", "")
+    if arguments.write_baseline and (not baseline or settings.changes is not None):
+        raise UsageError(
+            "--write-baseline needs to know the file, and takes all findings, not those of --diff.",
+            remedy="Name it with --baseline FILE, and leave --diff out.",
+        )
     violations = list(lint(settings))
+    if arguments.write_baseline:
+        write_baseline(Path(baseline), violations)
+        sys.stdout.write(f"{baseline} now knows {len(violations)} finding{'s' * (len(violations) != 1)}.\n")
+        return 0
+    if settings.changes is not None:
+        violations = [each for each in violations if settings.changes.touch(each)]
+    if baseline:
+        violations = list(leave_out_known(violations, read_baseline(Path(baseline))))
     sys.stdout.write(f"{FORMATS[arguments.format](violations)}\n")
     limit = SEVERITIES.index(settings.fail_on)
     return int(any(SEVERITIES.index(each.severity) >= limit for each in violations if each.severity != "note"))
@@ -65,16 +101,17 @@ def _explain(code: str) -> str:
     return page(rule)
 
 
-def _settings(arguments: argparse.Namespace) -> Any:
-    from sage_migrate.lint.check import Settings
+def _settings(arguments: argparse.Namespace, config: dict[str, Any]) -> "Settings":
+    from sage_migrate.lint.changes import read_changes
+    from sage_migrate.lint.check import SETTLED_CODES, Settings
+    from sage_migrate.lint.rule import all_rules
     from sage_migrate.stats.sizes import Sizes, read_sizes
 
-    config = _config()
-    unknown = sorted(set(config) - _KEYS)
-    if unknown:
+    known = {*SETTLED_CODES, *(rule.code for rule in all_rules())}
+    if strange := sorted({*config.get("ignore", ()), *config.get("severity", {})} - known):
         raise UsageError(
-            f"[tool.sage-migrate.lint] has no setting {', '.join(unknown)}.",
-            remedy=f"The settings: {', '.join(sorted(_KEYS))}.",
+            f"[tool.sage-migrate.lint] names {', '.join(strange)}, which {'are no rules' if len(strange) > 1 else 'is no rule'}.",
+            remedy="sage-migrate lint --explain CODE tells of each; docs/rules lists them.",
         )
     severities = config.get("severity", {})
     fail_on = arguments.fail_on or config.get("fail-on", "error")
@@ -93,16 +130,32 @@ def _settings(arguments: argparse.Namespace) -> Any:
         severities=dict(severities),
         fail_on=fail_on,
         exclude=tuple(config.get("exclude", ())),
+        changes=read_changes(arguments.diff) if arguments.diff else None,
         sizes=read_sizes(Path(stats)) if stats else Sizes(()),
     )
 
 
 def _config() -> dict[str, Any]:
+    """Return the section of pyproject.toml, whose keys and their types are known."""
     file = Path("pyproject.toml")
     if not file.is_file():
         return {}
     try:
-        found = tomllib.loads(file.read_text()).get("tool", {}).get("sage-migrate", {}).get("lint", {})
-    except tomllib.TOMLDecodeError as error:
+        found: dict[str, Any] = (
+            tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("sage-migrate", {}).get("lint", {})
+        )
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError) as error:
         raise UsageError(f"pyproject.toml cannot be read: {error}.") from error
+    if unknown := sorted(set(found) - set(_KEYS)):
+        raise UsageError(
+            f"[tool.sage-migrate.lint] has no setting {', '.join(unknown)}.",
+            remedy=f"The settings: {', '.join(sorted(_KEYS))}.",
+        )
+    for key, value in found.items():
+        items: Any = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        if not isinstance(value, _KEYS[key]) or not all(isinstance(each, str) for each in items):
+            raise UsageError(
+                f"[tool.sage-migrate.lint] {key} is no {_TYPES[_KEYS[key]]}.",
+                remedy="docs/linting.md shows each setting.",
+            )
     return dict(found)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 _REVISION = re.compile(rb"^revision\b[^=\n]*=", re.MULTILINE)
 _DOWN = re.compile(rb"^down_revision\b[^=\n]*=", re.MULTILINE)
+_IDENTIFIER = re.compile(rb"^revision\b[^=\n]*=\s*['\"]([^'\"]+)", re.MULTILINE)
+_PARENTS = re.compile(rb"^down_revision\b[^=\n]*=\s*(\([^)]*\)|\[[^\]]*\]|.*)", re.MULTILINE)
+_QUOTED = re.compile(rb"['\"]([^'\"]+)['\"]")
 # Of a long history, how many earlier revisions are read to know what a single file changes.
 _ANCESTORS = 40
 _WORD = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{2,}")
@@ -108,29 +111,45 @@ def in_order(revisions: Iterable[Revision]) -> list[Revision]:
     return list(done.values())
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Header:
+    """What a revision's file says of its place in the history, without being parsed."""
+
+    path: Path
+    parents: tuple[str, ...]
+    raw: bytes
+
+
+def read_headers(directory: Path) -> dict[str, Header]:
+    """Return the revisions of a directory by identifier."""
+    found: dict[str, Header] = {}
+    for path in directory.glob("*.py"):
+        try:
+            raw = path.read_bytes()
+        except OSError:
+            continue
+        if name := _IDENTIFIER.search(raw):
+            down = _PARENTS.search(raw)
+            parents = tuple(each.decode(errors="replace") for each in _QUOTED.findall(down[1])) if down else ()
+            found[name[1].decode(errors="replace")] = Header(path=path, parents=parents, raw=raw)
+    return found
+
+
 def ancestors_that_matter(revision: Revision) -> list[Path]:
     """Return the earlier revisions beside ``revision`` that name something it names: what it changes was made there."""
     words = set(_WORD.findall(revision.source.encode())) - _common_words()
-    sources: dict[str, tuple[Path, bytes]] = {}
-    for path in revision.path.parent.glob("*.py"):
-        if path == revision.path:
-            continue
-        raw = path.read_bytes()
-        match = re.search(rb"^revision\b[^=\n]*=\s*['\"]([^'\"]+)", raw, re.MULTILINE)
-        if match:
-            sources[match[1].decode(errors="replace")] = (path, raw)
+    headers = read_headers(revision.path.parent)
     found: list[Path] = []
-    waiting, seen = list(revision.parents), set[str]()
+    waiting, seen = list(revision.parents), {revision.identifier}
     while waiting and len(found) < _ANCESTORS:
         name = waiting.pop(0)
-        if name in seen or name not in sources:
+        if name in seen or name not in headers:
             continue
         seen.add(name)
-        path, raw = sources[name]
-        if words & set(_WORD.findall(raw)):
-            found.append(path)
-        down = re.search(rb"^down_revision\b[^=\n]*=\s*(.*)", raw, re.MULTILINE)
-        waiting += [each.decode() for each in re.findall(rb"['\"]([^'\"]+)['\"]", down[1])] if down else []
+        header = headers[name]
+        if words & set(_WORD.findall(header.raw)):
+            found.append(header.path)
+        waiting += header.parents
     return found
 
 
