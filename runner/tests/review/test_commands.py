@@ -146,6 +146,17 @@ def test_stub_takes_in_a_trace(service: Service, reviews: Reviews) -> None:
     assert "hazards: none\n" in _text(service)
 
 
+def test_stub_prints_what_is_kept_elsewhere(service: Service, reviews: Reviews) -> None:
+    """A file of the team's own is only read; what it needs is printed."""
+    service.write("pyproject.toml", '[tool.sage-migrate.review]\nreviews = "reviews.toml"\n')
+    service.add_revision("c3", HAZARD)
+    assert _without_hash(reviews.stub()) == (
+        "c3 content: HASH\nc3 author: Ada Lovelace\nc3 locks: SHARE on orders\nc3 work: index build of orders\n"
+        "c3 hazards: blocks_writes_long (SM101)\n"
+    )
+    assert service.documents == ["docs/cycles/2026-01-01-start.md"]
+
+
 def test_stub_touches_nothing_that_it_cannot_read(service: Service, reviews: Reviews) -> None:
     """A flaw in the document is named, and the file stays as it is."""
     document = reviewed(service, reviews)
@@ -301,8 +312,9 @@ def test_without_a_base_everything_is_judged(service: Service, reviews: Reviews)
     assert reviews.check() == []
     service.edit("migrations/versions/c3.py", '"note"', '"remark"')
     assert [each.code for each in reviews.check()] == ["SM502"]
-    service.write("pyproject.toml", '[tool.sage-migrate.review]\nbaseline = "zz"\n')
-    reviews.run("check", status=2)
+    for nothing in ("zz", ""):
+        service.write("pyproject.toml", f'[tool.sage-migrate.review]\nbaseline = "{nothing}"\n')
+        reviews.run("check", status=2)
 
 
 def test_shallow_clone_is_no_clean_run(

@@ -82,7 +82,7 @@ def find_changes(settings: ReviewSettings, *, everything: bool = False, tracked_
 def _all_there_is(settings: ReviewSettings, repository: Repository | None) -> Changes:
     revisions, flaws = read_all(settings.locations)
     needless = ancestors(revisions, settings.baseline)
-    lost = [each for each in settings.baseline if not any(found.startswith(each) for found in needless)]
+    lost = [each for each in settings.baseline if not ancestors(revisions, [each])]
     if lost:
         raise UsageError(
             f"baseline in [{TABLE}] names {lost[0]}, which is no revision here.", remedy="Name the last one of before."

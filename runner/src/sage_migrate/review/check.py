@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sage_migrate.lint.findings import Severity, Violation
@@ -51,10 +51,11 @@ _MARKER = re.compile(r"\b(?:TODO|TBD|TBC|FIXME|XXX)\b")
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What there is to say, and of how many revisions."""
+    """What there is to say, of how many revisions, and which of them are not reviewed."""
 
     violations: tuple[Violation, ...]
     revisions: int
+    unreviewed: frozenset[str]
 
 
 def judge(
@@ -66,25 +67,28 @@ def judge(
     for entry in changes.entries:
         by_revision.setdefault(entry.revision, []).append(entry)
     judged = [each for each in changes.revisions if not each.only_joins]
+    unreviewed: set[str] = set()
     for revision in judged:
-        found += of_revision(
-            revision, by_revision.get(revision.identifier, []), changes, settings, hazards.get(revision.path, set())
+        entries = by_revision.get(revision.identifier, [])
+        wrong = list(of_revision(revision, entries, changes, settings, hazards.get(revision.path, set())))
+        found += wrong
+        unreviewed |= {revision.identifier} if wrong else set()
+    found += [
+        _violation(
+            "review-without-revision",
+            entry.path,
+            entry.line,
+            f"This reviews {entry.revision}, and there is no such revision.",
+            "Instead: remove the entry, or write the id that the revision has now.",
         )
-    for entry in changes.orphans:
-        found.append(
-            _violation(
-                "review-without-revision",
-                entry.path,
-                entry.line,
-                f"This reviews {entry.revision}, and there is no such revision.",
-                "Instead: remove the entry, or write the id that the revision has now.",
-            )
-        )
+        for entry in changes.orphans
+    ]
     if draft:
-        found = [_as_advice(each) if each.rule in WHILE_DRAFT else each for each in found]
+        found = [replace(each, severity="warning") if each.rule in WHILE_DRAFT else each for each in found]
     return Judgement(
         violations=tuple(sorted(dict.fromkeys(found), key=lambda each: (each.path, each.line, each.code))),
         revisions=len(judged),
+        unreviewed=frozenset(unreviewed),
     )
 
 
@@ -259,10 +263,6 @@ def _plain(text: str) -> str:
 def _line_of(revision: ReviewedRevision) -> int:
     lines = revision.source.splitlines()
     return next((number for number, line in enumerate(lines, 1) if line.startswith(b"revision")), 1)
-
-
-def _as_advice(violation: Violation) -> Violation:
-    return Violation(**{name: getattr(violation, name) for name in Violation.__slots__} | {"severity": "warning"})
 
 
 def _violation(rule: str, path: Path, line: int, message: str, remedy: str) -> Violation:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sage_migrate.errors import UsageError
 from sage_migrate.review.changes import Changes, find_changes, holds_reviews
 from sage_migrate.review.check import Judgement, judge, shown
-from sage_migrate.review.revisions import ReviewedRevision, ancestors, read_all
+from sage_migrate.review.revisions import ReviewedRevision, read_all
 from sage_migrate.review.settings import ReviewSettings, read_review_settings
 from sage_migrate.reviewed import MANIFEST
 
@@ -64,7 +64,7 @@ def _check(arguments: argparse.Namespace, settings: ReviewSettings) -> int:
     changes = find_changes(settings, everything=arguments.all, tracked_only=arguments.draft)
     linted = has_lint()
     hazards = (
-        {path: set(each.hazards) for path, each in foresee(changes.revisions, settings.lint_off).items()}
+        {path: set(each.hazards) for path, each in foresee(changes.revisions, settings.lint_off, locks=False).items()}
         if linted
         else {}
     )
@@ -98,11 +98,10 @@ def _stub(arguments: argparse.Namespace, settings: ReviewSettings) -> int:
     traces = read_trace(Path(arguments.trace)) if arguments.trace else {}
     changes = find_changes(settings, everything=arguments.all)
     revisions = [each for each in changes.revisions if not each.only_joins]
-    foreseen = foresee(revisions, settings.lint_off)
+    foreseen = foresee(revisions, settings.lint_off, locks=True)
     to_write: dict[Path, list[stub.Draft]] = {}
     for revision in revisions:
         known = [each for each in changes.entries if each.revision == revision.identifier]
-        path = _document_for(revision, changes, settings, arguments.doc, to_write)
         author = changes.repository.author(revision.path, changes.fork) if changes.repository else None
         facts = facts_of(
             revision,
@@ -111,7 +110,12 @@ def _stub(arguments: argparse.Namespace, settings: ReviewSettings) -> int:
             traces.get(revision.identifier),
             known[-1].facts if known else {},
         )
+        if (settings.reviews or settings.front_matter) and not any(each.facts_lines for each in known):
+            # Theirs to write: in a format that we only read.
+            sys.stdout.write("".join(f"{revision.identifier} {name}: {text}\n" for name, text in facts.items()))
+            continue
         draft = stub.Draft(revision=revision, title=title_of(revision), facts=facts, said=said_in_header(revision))
+        path = _document_for(revision, changes, settings, arguments.doc, to_write)
         to_write.setdefault(path, []).append(draft)
     for path, drafts in to_write.items():
         before = path.read_bytes() if path.is_file() else None
@@ -123,7 +127,7 @@ def _stub(arguments: argparse.Namespace, settings: ReviewSettings) -> int:
             path.write_bytes(after)
         names = ", ".join(each.revision.identifier for each in drafts)
         sys.stdout.write(f"{shown(path)}: {names}{'' if after != before else ' (as it was)'}\n")
-    if not to_write:
+    if not revisions:
         sys.stdout.write("Nothing to review.\n")
     return 0
 
@@ -158,22 +162,13 @@ def _export(arguments: argparse.Namespace, settings: ReviewSettings) -> int:
 
     changes = find_changes(settings, everything=True)
     everything, _ = read_all(settings.locations)
-    needless = ancestors(everything, settings.baseline)
     judgement = judge(changes, settings, {})
-    unreviewed = {each.identifier for each in changes.revisions if _is_unreviewed(each, changes, settings)}
     if not arguments.partial and judgement.violations:
         sys.stdout.write(f"{_printed(judgement, 'text')}\nNothing was written.\n")
         return 1
-    kept = [each for each in everything if each.identifier in needless or each.identifier not in unreviewed]
+    kept = [each for each in everything if each.identifier not in judgement.unreviewed]
     path = Path(arguments.output) if arguments.output else settings.locations.scripts / MANIFEST
     write_manifest(path, as_manifest(kept, settings.locations))
-    left = f"; left out as not reviewed: {', '.join(sorted(unreviewed))}" if unreviewed else ""
+    left = f"; left out as not reviewed: {', '.join(sorted(judgement.unreviewed))}" if judgement.unreviewed else ""
     sys.stdout.write(f"{path}: {_counted(len(kept))}{left}.\n")
     return 0
-
-
-def _is_unreviewed(revision: ReviewedRevision, changes: Changes, settings: ReviewSettings) -> bool:
-    from dataclasses import replace
-
-    alone = replace(changes, revisions=(revision,), flaws=())
-    return bool(judge(alone, settings, {}).violations)

@@ -36,8 +36,11 @@ def has_lint() -> bool:
     return True
 
 
-def foresee(revisions: Iterable[ReviewedRevision], off: frozenset[str]) -> dict[Path, Foreseen]:
-    """Return what lint, without the rules that are ``off``, finds in each revision; its hazards of advice count as well."""
+def foresee(revisions: Iterable[ReviewedRevision], off: frozenset[str], *, locks: bool) -> dict[Path, Foreseen]:
+    """Return what lint, without the rules that are ``off``, finds in each revision; its hazards of advice count as well.
+
+    ``locks`` asks for locks and work too, which takes as long again.
+    """
     from sage_migrate.lint.check import Settings, lint
 
     found = {each.path: Foreseen() for each in revisions}
@@ -47,7 +50,7 @@ def foresee(revisions: Iterable[ReviewedRevision], off: frozenset[str]) -> dict[
         path = Path(violation.path).resolve()
         for hazard in violation.hazards if path in found else ():
             found[path].hazards.setdefault(hazard, set()).add(violation.code)
-    for path, foreseen in found.items():
+    for path, foreseen in found.items() if locks else ():
         _add_locks(path, foreseen)
     return found
 

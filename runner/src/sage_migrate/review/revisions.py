@@ -14,6 +14,7 @@ from sage_migrate.review.entries import Flaw
 from sage_migrate.review.imports import MigrationsTree
 from sage_migrate.review.locations import Locations
 
+_SHORTEST = 4
 _IDENTIFIER = re.compile(rb"^revision\b[^=\n]*=\s*[\"']([^\"'\n]+)[\"']", re.MULTILINE)
 
 
@@ -103,7 +104,13 @@ def ancestors(revisions: Iterable[ReviewedRevision], of: Iterable[str]) -> set[s
     """Return the ids in ``of`` and all that they follow; an id may be abbreviated."""
     parents = {each.identifier: each.parents for each in revisions}
     found: set[str] = set()
-    waiting = [name for given in of for name in parents if name.startswith(given)]
+    # Abbreviated as Alembic allows it.
+    waiting = [
+        name
+        for given in of
+        for name in parents
+        if name == given or (len(given) >= _SHORTEST and name.startswith(given))
+    ]
     while waiting:
         name = waiting.pop()
         if name not in found:
