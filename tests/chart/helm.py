@@ -89,7 +89,7 @@ def the(manifests: list[Manifest], kind: str) -> Manifest:
 
 def is_hook(manifest: Manifest) -> bool:
     """Tell whether Helm makes the object before the others: it is a hook, and not of `helm test`."""
-    return manifest["metadata"].get("annotations", {}).get("helm.sh/hook", "test") != "test"
+    return bool(manifest["metadata"].get("annotations", {}).get("helm.sh/hook", "test") != "test")
 
 
 def pods(manifests: list[Manifest]) -> Iterator[Manifest]:
