@@ -39,6 +39,23 @@ with engine.connect() as connection:
         context.run_migrations()
 """
 
+# As privacyIDEA and Rucio hand their connections over.
+AUTOCOMMIT_OPTION = f"""{ENGINE}
+with engine.connect() as connection:
+    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+TRANSLATED_SCHEMA = f"""{ENGINE}
+with engine.connect() as connection:
+    connection = connection.execution_options(schema_translate_map={{None: "public"}})
+    context.configure(connection=connection, version_table_schema="public", include_schemas=True)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
 OWN_LOCK = f"""{ENGINE}
 with engine.connect() as connection:
     context.configure(connection=connection)

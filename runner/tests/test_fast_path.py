@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from harness.command import CommandLine, Outcome
+from harness.env_files import HEAD
 from harness.postgres import Database
 from harness.project import Project
 
@@ -103,3 +104,34 @@ def test_a_copy_of_the_database_is_proved_by_its_own_run(
         assert not was_full(gate.run(at_head, "upgrade", url=url).expect(0))
     finally:
         database.execute(f"DROP DATABASE {database.name}_copy WITH (FORCE)")
+
+
+@pytest.mark.parametrize("loop", ["for tenant in tenants: migrate(tenant)", "[migrate(tenant) for tenant in tenants]"])
+def test_tenants_that_the_database_lists(loop: str, project: Project, database: Database, gate: CommandLine) -> None:
+    """A tenant that is new since the proof is migrated: only env.py knows of it, also where it was the only one."""
+    database.execute("CREATE SCHEMA one; CREATE TABLE tenant AS SELECT 'one' AS name")
+    project.write(
+        "migrations/env.py",
+        f"""{HEAD}
+def engine(search_path):
+    section = config.get_section("alembic")
+    return engine_from_config(section, poolclass=pool.NullPool, connect_args={{"options": f"-csearch_path={{search_path}}"}})
+
+with engine("public").connect() as connection:
+    tenants = [*connection.execute(text("SELECT name FROM tenant")).scalars()]
+
+def migrate(tenant):
+    with engine(tenant).connect() as connection:
+        context.configure(connection=connection, version_table_schema=tenant)
+        with context.begin_transaction():
+            context.run_migrations()
+
+{loop}
+""",
+    )
+    project.add("a1", "CREATE TABLE one (id int)")
+    gate.run(project).expect(0)
+    database.execute("CREATE SCHEMA two; INSERT INTO tenant VALUES ('two')")
+    outcome = gate.run(project).expect(0)
+    assert not outcome.named("at_head")
+    assert [database.version(f"{tenant}.alembic_version") for tenant in ("one", "two")] == [["a1"], ["a1"]]

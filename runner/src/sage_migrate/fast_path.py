@@ -7,6 +7,7 @@ found again beside a version table that is at the same heads, the answer is the 
 answers. Nothing is ever applied here.
 """
 
+import ast
 import configparser
 import hashlib
 import os
@@ -47,6 +48,8 @@ def fingerprint(settings: Settings, environment: Mapping[str, str] = os.environ)
     """
     url, directory = settings.database_url, _script_directory(settings)
     if url is None or directory is None or settings.password_command or not url.database:
+        return None
+    if not _configures_once(directory / "env.py"):
         return None
     stable = sorted((name, value) for name, value in environment.items() if not _VOLATILE.fullmatch(name))
     digest = hashlib.sha256()
@@ -98,6 +101,20 @@ async def _proved_heads(session: Session, mark: str) -> tuple[str, ...]:
     (table, heads), *_ = matching
     rows = await session.fetch(f"SELECT version_num FROM {table}")  # noqa: S608  quoted by the server
     return heads if heads == tuple(sorted(row["version_num"] for row in rows)) else ()
+
+
+def _configures_once(env: Path) -> bool:
+    """Tell whether env.py migrates one version table, as far as its source tells.
+
+    One that loops may go over tenants that only the database knows, and one that configures nothing itself may call what
+    does: a new tenant changes nothing that is fingerprinted.
+    """
+    try:
+        nodes = list(ast.walk(ast.parse(env.read_bytes())))
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return False
+    loops = any(isinstance(node, ast.For | ast.AsyncFor | ast.While | ast.comprehension) for node in nodes)
+    return not loops and any(isinstance(node, ast.Attribute) and node.attr == "configure" for node in nodes)
 
 
 def _files(directory: Path) -> Iterator[bytes]:
