@@ -344,3 +344,24 @@ def test_settings_that_cannot_be_used(tmp_path: Path, gate: CommandLine) -> None
     for line in ("app = 'web'", "ignore = ['drifts']", "fail-on = 'never'"):
         project.write("pyproject.toml", f"[tool.sage-migrate.doctor]\n{line}\n")
         gate.run(project, "doctor").expect(2)
+
+
+def test_a_synchronous_session_in_the_event_loop(tmp_path: Path, gate: CommandLine) -> None:
+    """It is lint's finding."""
+    project = careful(tmp_path / "project")
+    project.write(
+        "routes.py",
+        """
+        from sqlalchemy import create_engine, text
+        from sqlalchemy.orm import Session
+
+        engine = create_engine("postgresql+psycopg://localhost/shop")
+
+        async def orders():
+            with Session(engine) as session:
+                return session.execute(text("SELECT 1")).all()
+        """,
+    )
+    diagnosis = examine(gate, project)
+    assert set(names(diagnosis)) == {"sync-in-async"}
+    assert diagnosis["findings"][0]["path"] == "routes.py"
