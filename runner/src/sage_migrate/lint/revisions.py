@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_REVISION = re.compile(rb"^revision\b[^=\n]*=", re.MULTILINE)
-_DOWN = re.compile(rb"^down_revision\b[^=\n]*=", re.MULTILINE)
-_IDENTIFIER = re.compile(rb"^revision\b[^=\n]*=\s*['\"]([^'\"]+)", re.MULTILINE)
-_PARENTS = re.compile(rb"^down_revision\b[^=\n]*=\s*(\([^)]*\)|\[[^\]]*\]|.*)", re.MULTILINE)
+_REVISION = re.compile(rb"(?:^|;[ \t]*)revision\b[^=\n]*=", re.MULTILINE)
+_DOWN = re.compile(rb"(?:^|;[ \t]*)down_revision\b[^=\n]*=", re.MULTILINE)
+_IDENTIFIER = re.compile(rb"(?:^|;[ \t]*)revision\b[^=\n]*=\s*['\"]([^'\"]+)", re.MULTILINE)
+_PARENTS = re.compile(rb"(?:^|;[ \t]*)down_revision\b[^=\n]*=\s*(\([^)]*\)|\[[^\]]*\]|.*)", re.MULTILINE)
 _QUOTED = re.compile(rb"['\"]([^'\"]+)['\"]")
 # Of a long history, how many earlier revisions are read to know what a single file changes.
 _ANCESTORS = 40

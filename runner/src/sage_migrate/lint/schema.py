@@ -24,8 +24,7 @@ class Schema:
     views: dict[str, ir.CreateView] = field(default_factory=dict)
     enums: dict[str, tuple[str, ...]] = field(default_factory=dict)
     domains: dict[str, bool] = field(default_factory=dict)
-    functions: dict[str, bool] = field(default_factory=dict)
-    """Name, and whether it rejects rows."""
+    functions: dict[str, ir.CreateFunction] = field(default_factory=dict)
 
     def table(self, name: str) -> Table:
         """Return what is known of a table, nothing at first."""
@@ -114,7 +113,7 @@ class Schema:
             case ir.CreateDomain():
                 self.domains[name] = action.constrained
             case ir.CreateFunction():
-                self.functions[name] = action.rejects
+                self.functions[name] = action
             case _:
                 pass
 

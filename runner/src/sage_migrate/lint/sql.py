@@ -575,8 +575,8 @@ def _function(node: Any) -> Iterator[ir.Action]:
             r"\bRAISE\s+(?:EXCEPTION|SQLSTATE|'|unique_violation|check_violation|\w+_violation)", body, re.IGNORECASE
         )
     )
-    swallows = bool(re.search(r"\bRETURN\s+NULL\b", body, re.IGNORECASE))
-    yield ir.CreateFunction(table=join(node.funcname), rejects=trigger and (raises or swallows))
+    returns_null = bool(re.search(r"\bRETURN\s+NULL\b", body, re.IGNORECASE))
+    yield ir.CreateFunction(table=join(node.funcname), raises=trigger and raises, returns_null=trigger and returns_null)
 
 
 def _trigger(node: Any) -> Iterator[ir.Action]:

@@ -334,9 +334,10 @@ class DropView(Action):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CreateFunction(Action):
-    """CREATE FUNCTION; ``rejects`` where a trigger's function raises."""
+    """CREATE FUNCTION; a trigger's may raise, or return NULL, which a BEFORE trigger takes for: leave the row out."""
 
-    rejects: bool = False
+    raises: bool = False
+    returns_null: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

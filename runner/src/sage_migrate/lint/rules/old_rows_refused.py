@@ -64,7 +64,8 @@ def _reason(step: Step) -> str | None:
             if repaired:
                 return f"The revision has to repair {repaired[0]} before the check holds, and the old release goes on writing it as before"
         case ir.CreateTrigger():
-            if step.schema.functions.get(action.function):
+            function = step.schema.functions.get(action.function)
+            if function is not None and (function.raises or (function.returns_null and action.before)):
                 return f"The trigger {action.name} refuses rows"
         case ir.EnableRowSecurity():
             return "Row security hides the rows from whoever no policy admits"
