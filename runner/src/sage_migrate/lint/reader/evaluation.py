@@ -28,6 +28,8 @@ from sage_migrate.lint.statements import UNKNOWN
 _STEPS = 100_000
 _DEPTH = 25
 _TURNS = 500
+# A function that calls itself twice would be followed two to the power of the depth times.
+_RECURSION = 3
 _BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -136,6 +138,8 @@ class Evaluation:
         self.path, self.calls = path, calls
         self.modules: dict[Path, Scope] = {}
         self.depth = self.steps = 0
+        self.active: list[ast.AST] = []
+        """The functions that are being called, outermost first."""
         self.uncertain = 0
         """How many conditions that nobody knows the code at hand stands under."""
         self.repeated = 0
@@ -695,11 +699,12 @@ class Evaluation:
         self, function: Function, args: list[Any], keywords: dict[str, Any], node: ast.AST | None = None
     ) -> Any:
         """Evaluate a call of one of the project's functions."""
-        if self.depth >= _DEPTH:
+        if self.depth >= _DEPTH or self.active.count(function.node) >= _RECURSION:
             return UNKNOWN_VALUE
         names = self._bind(function.node.args, args, keywords, function.scope)
         outer, self.scope = self.scope, Scope(names, function.scope)
         self.depth += 1
+        self.active.append(function.node)
         repeated = self.repeated
         try:
             if isinstance(function.node, ast.Lambda):
@@ -710,6 +715,7 @@ class Evaluation:
             return returned.value
         finally:
             self.depth -= 1
+            self.active.pop()
             self.repeated = repeated
             self.scope = outer
         return None
