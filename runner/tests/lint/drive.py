@@ -25,7 +25,7 @@ from session_corpus.models import Base, Item, Order, User
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError, InvalidRequestError, MissingGreenlet
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import DetachedInstanceError
 from sqlalchemy.pool import Pool
@@ -60,7 +60,7 @@ class Watch:
             self.seen.add("SM301")
 
     def uses(self, session: object, *, closes: bool) -> None:
-        """Note that the current task uses an AsyncSession: two tasks, or one after it was closed, share it."""
+        """Note that the current task uses an AsyncSession or AsyncConnection: two tasks, or one after it was closed, share it."""
         self._kept.append(session)  # or its id might be another one's
         self._users.setdefault(id(session), set()).add(asyncio.current_task())
         if not closes and (len(self._users[id(session)]) > 1 or id(session) in self._closed):
@@ -129,6 +129,7 @@ class Watch:
             patch(owner, name, connects)
         for name in ("execute", "scalar", "scalars", "stream", "get", "commit", "flush", "refresh", "close"):
             patch(AsyncSession, name, session_method(name))
+        patch(AsyncConnection, "execute", session_method("execute"))
         try:
             yield
         finally:
@@ -300,6 +301,7 @@ def main() -> None:
     position, _, of = share.partition("/")
     engine = create_engine(url)
     Base.metadata.create_all(engine)
+    gc.freeze()  # what is imported stays: no collection has to look at it
     seen = {}
     for number, case in enumerate(read_corpus("session_corpus")):
         if not case.requests or number % int(of) != int(position):

@@ -44,6 +44,8 @@ class Project:
         self._modules: dict[Path, Module | None] = {}
         self._names: dict[Path, frozenset[str]] = {}
         self._found: dict[tuple[str, Path], Module | None] = {}
+        self._inside: dict[tuple[Path, str], Module | None] = {}
+        self._bases: dict[Binding, tuple[Symbol, ...]] = {}
         self._analyses: dict[object, Any] = {}
         self.modules = tuple(module for path in files if (module := self.module_at(path)) is not None)
         """What is linted."""
@@ -77,14 +79,14 @@ class Project:
     def find(self, dotted: str, beside: Module, level: int = 0) -> Module | None:
         """Return the module that ``dotted`` (after ``level`` dots) means in the module ``beside``."""
         if level:
-            directory = beside.path.absolute().parent
+            directory = beside.directory
             for _ in range(level - 1):
                 directory = directory.parent
             return self._module_in(directory, dotted)
         first = dotted.partition(".")[0]
         if first in sys.stdlib_module_names or first in LIBRARIES:
             return None
-        key = (dotted, beside.path.absolute().parent)
+        key = (dotted, beside.directory)
         if key not in self._found:
             self._found[key] = self._search(dotted, first, beside)
         return self._found[key]
@@ -113,6 +115,12 @@ class Project:
         return self._names[directory]
 
     def _module_in(self, directory: Path, dotted: str) -> Module | None:
+        key = (directory, dotted)
+        if key not in self._inside:
+            self._inside[key] = self._look_in(directory, dotted)
+        return self._inside[key]
+
+    def _look_in(self, directory: Path, dotted: str) -> Module | None:
         target = directory.joinpath(*dotted.split(".")) if dotted else directory
         if target.name in self._names_in(target.parent):
             for path in (target / "__init__.py", target.with_name(f"{target.name}.py")):
@@ -156,7 +164,7 @@ class Project:
             if name is None:
                 return module or External(dotted)
             if module is binding.scope.module:  # a package's __init__ that imports a module of its own
-                return self._module_in(module.path.absolute().parent, name)
+                return self._module_in(module.directory, name)
             if module is not None:
                 return self.member(module, name, depth + 1)
             if level:  # a directory without __init__.py
@@ -181,18 +189,27 @@ class Project:
             bindings = symbol.scope.bindings.get(name)
             if bindings:
                 return self.follow(bindings[-1], depth + 1)
-            below = self._module_in(symbol.path.absolute().parent, name) if symbol.is_package else None
+            below = self._module_in(symbol.directory, name) if symbol.is_package else None
             return below or self._from_stars(symbol, name, depth + 1)
         if isinstance(symbol.node, ast.ClassDef):
             bindings = symbol.scope.module.scope_of(symbol.node).bindings.get(name)
             if bindings:
                 return self.follow(bindings[-1], depth + 1)
-            for base in symbol.node.bases:
-                found = self.resolve(base, symbol.scope, depth + 1)
+            for found in self.bases(symbol, depth):
                 inherited = self.member(found, name, depth + 1) if isinstance(found, Binding) else None
                 if inherited is not None:
                     return inherited
         return None
+
+    def bases(self, cls: Binding, depth: int = 0) -> tuple[Symbol, ...]:
+        """Return what a class derives from; of `Base[Order]`, the base."""
+        if cls not in self._bases:
+            self._bases[cls] = ()  # while it is looked for: a class may not derive from itself
+            written = cls.node.bases if isinstance(cls.node, ast.ClassDef) else []
+            plain = [base.value if isinstance(base, ast.Subscript) else base for base in written]
+            found = [self.resolve(base, cls.scope, depth + 1) for base in plain]
+            self._bases[cls] = tuple(each for each in found if each is not None and each is not cls)
+        return self._bases[cls]
 
     def _from_stars(self, module: Module, name: str, depth: int) -> Symbol | None:
         if name.startswith("_") or depth > _DEPTH:

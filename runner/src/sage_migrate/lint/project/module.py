@@ -80,9 +80,14 @@ class Module:
         return self.path.stem == "__init__"
 
     @cached_property
+    def directory(self) -> Path:
+        """The directory that it is in."""
+        return self.path.absolute().parent
+
+    @cached_property
     def root(self) -> Path:
         """The directory that holds the outermost package of this module."""
-        directory = self.path.absolute().parent
+        directory = self.directory
         while (directory / "__init__.py").is_file() and directory.parent != directory:
             directory = directory.parent
         return directory

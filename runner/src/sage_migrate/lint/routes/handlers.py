@@ -13,6 +13,7 @@ from sage_migrate.lint.sessions.values import Callable, Outside
 _VERBS = frozenset("get post put patch delete head options api_route route websocket".split())  # noqa: SIM905
 _ADDED = {"add_api_route": 1, "add_route": 1, "add_get": 1, "add_post": 1, "add_put": 1, "add_delete": 1, "Route": 1}
 _ENDPOINTS = frozenset(("HTTPEndpoint", "WebSocketEndpoint", "Controller", "View"))
+_FRAMEWORKS = ("fastapi", "starlette", "litestar", "aiohttp", "router")
 _PROVIDES = frozenset(("Depends", "Security"))
 _DEPTH = 4
 
@@ -20,7 +21,7 @@ _DEPTH = 4
 def route_handlers(module: Module, inference: Inference) -> dict[ast.AST, None]:
     """Return the functions of a module that answer requests."""
     found: dict[ast.AST, None] = {}
-    if module.is_test:
+    if module.is_test or not any(word in module.source for word in _FRAMEWORKS):
         return found
     for node in ast.walk(module.tree):
         if isinstance(node, Function):
@@ -47,10 +48,13 @@ def _is_route(decorator: ast.expr, module: Module, inference: Inference) -> bool
     return isinstance(decorator.func, ast.Attribute) and isinstance(path, ast.Constant) and isinstance(path.value, str)
 
 
-def dependencies(project: Project) -> dict[ast.AST, str]:
-    """Return the functions that are dependencies of routes anywhere in the project, and the name of one such route."""
+def dependencies(project: Project) -> dict[Module, dict[ast.AST, str]]:
+    """Return the functions that are dependencies of routes anywhere in the project, and the name of one such route.
+
+    By the module that they are in.
+    """
     inference = project.once(Analysis).inference
-    found: dict[ast.AST, str] = {}
+    found: dict[Module, dict[ast.AST, str]] = {}
     for module in project.modules:
         if "Depends" in module.source or "Security" in module.source or "Annotated" in module.source:
             for handler in route_handlers(module, inference):
@@ -64,15 +68,16 @@ def _add(  # noqa: PLR0913, PLR0917  what it looks for, and where
     module: Module,
     route: str,
     project: Project,
-    found: dict[ast.AST, str],
+    found: dict[Module, dict[ast.AST, str]],
     depth: int = 0,
 ) -> None:
     inference = project.once(Analysis).inference
     for expression, where in _depended(function, module, project):
         value = inference.infer(expression, where.scope)
-        if isinstance(value, Callable) and isinstance(value.node, Function) and value.node not in found:
-            found[value.node] = route
-            if depth < _DEPTH:
+        if isinstance(value, Callable) and isinstance(value.node, Function):
+            known = found.setdefault(value.scope.module, {})
+            if value.node not in known and depth < _DEPTH:
+                known[value.node] = route
                 _add(value.node, value.scope.module, route, project, found, depth + 1)
 
 

@@ -60,9 +60,9 @@ async def list_orders(orders: OrderRepo = Depends(get_orders)):
         if module.is_test:
             return
         handlers = route_handlers(module, analysis.inference)
-        found = project.once(dependencies)
-        for node in ast.walk(module.tree):
-            if isinstance(node, Function) and (node in handlers or node in found):
+        found = project.once(dependencies).get(module, {})
+        for node in {**handlers, **found}:
+            if isinstance(node, Function):
                 who = f"The route {node.name}" if node in handlers else f"{node.name}, a dependency of {found[node]},"
                 yield from _first_query(node, who, module, analysis)
 

@@ -8,6 +8,7 @@ from sage_migrate.lint.sessions.lazy_reads import LazyReads
 from sage_migrate.lint.sessions.waits import Waits
 
 _WORDS = ("sqlalchemy", "sqlmodel", "psycopg", "pg8000", "sqlite3")
+_FEW = 20
 _ASYNC = ("async def", "litestar", "startup")
 
 
@@ -22,12 +23,11 @@ class Analysis:
         self._project = project
 
     @cached_property
-    def is_of_databases(self) -> bool:
-        """Whether anything in the project speaks of a database library."""
-        return any(word in module.source for module in self._project.modules for word in _WORDS)
+    def _is_of_databases(self) -> bool:
+        """Whether anything that is linted speaks of a database library; of single files, what they import may."""
+        modules = self._project.modules
+        return len(modules) < _FEW or any(word in module.source for module in modules for word in _WORDS)
 
     def concerns(self, module: Module) -> bool:
         """Tell whether a module may do anything with a session in an event loop."""
-        if not any(word in module.source for word in _ASYNC):
-            return False
-        return self.is_of_databases or any(word in module.source for word in ("import", "from "))
+        return any(word in module.source for word in _ASYNC) and self._is_of_databases

@@ -15,6 +15,7 @@ from sage_migrate.lint.sessions.values import (
     Context,
     Entity,
     Instance,
+    ListOf,
     Manager,
     Method,
     Partial,
@@ -155,9 +156,13 @@ class Flow:
     def _bind_item(self, target: ast.expr, iterated: ast.expr, state: State) -> None:
         if not isinstance(target, ast.Name):
             return
+        if isinstance(iterated, ast.Name) and iterated.id in state:
+            state[target.id] = state[iterated.id]
+            return
         before = state.get(target.id)
         value = self.inference.infer(iterated, self.scope, self.context)
-        bindings = [each for each in self.scope.lookup(target.id) if each.kind == "iterated" and each.value is iterated]
+        scope = self.scope.module.scope_around(target, self.scope)
+        bindings = [each for each in scope.lookup(target.id) if each.kind == "iterated" and each.value is iterated]
         entity = self.inference.binding(bindings[0], self.context) if bindings and value is not None else None
         if isinstance(entity, Entity):
             followed = self._followed(entity)
@@ -219,6 +224,8 @@ class Flow:
             state[target.id] = state[value.id]
             return
         found = self.inference.infer(value, self.scope, self.context)
+        if isinstance(found, ListOf):
+            found = found.item
         if isinstance(found, Entity):
             followed = self._followed(found)
             returned = self._returned_by(value)
@@ -267,6 +274,8 @@ class Flow:
             match node:
                 case ast.Call():
                     self._call(node, state)
+                case ast.comprehension(target=target, iter=iterated):
+                    self._bind_item(target, iterated, state)
                 case ast.Attribute(value=ast.Name(id=name), attr=attribute, ctx=ast.Load()) if name in state:
                     self._read(node, name, attribute, state)
                 case _:
@@ -391,7 +400,10 @@ def _in_order(expression: ast.AST) -> Iterator[ast.AST]:
             continue
         stack.append((node, True))
         if not isinstance(node, (ast.Lambda, ast.FunctionDef, ast.AsyncFunctionDef)):
-            stack.extend((child, False) for child in reversed(list(ast.iter_child_nodes(node))))
+            children = list(ast.iter_child_nodes(node))
+            # What a comprehension makes comes after what it iterates over.
+            children.sort(key=lambda child: not isinstance(child, ast.comprehension))
+            stack.extend((child, False) for child in reversed(children))
 
 
 def _merge(one: State | None, other: State | None) -> State | None:

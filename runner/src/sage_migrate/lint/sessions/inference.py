@@ -7,6 +7,7 @@ context managers, across modules. What it cannot tell is None, and no rule speak
 
 import ast
 from collections.abc import Iterator
+from functools import cached_property, lru_cache
 
 from sage_migrate.lint.project import Binding, External, Module, Project, Scope, Symbol
 from sage_migrate.lint.project.names import last_name
@@ -109,7 +110,7 @@ class Inference:
                 return next((found for each in values if (found := self.infer(each, scope, context))), None)
             case ast.Tuple(elts=elements):
                 return TupleOf(tuple(self.infer(each, scope, context) for each in elements))
-            case ast.List(elts=elements) | ast.Set(elts=elements):
+            case ast.List(elts=elements) | ast.Set(elts=elements) | ast.Dict(values=elements):
                 item = next((found for each in elements if (found := self.infer(each, scope, context))), None)
                 return ListOf(item) if item else None
             case ast.ListComp(elt=element) | ast.SetComp(elt=element) | ast.GeneratorExp(elt=element):
@@ -273,8 +274,7 @@ class Inference:
         if node not in self._assigned_to_self:
             self._assigned_to_self[node] = _assigned_to_self(node, cls.scope.module)
         yield from self._assigned_to_self[node].get(name, ())
-        for base in node.bases:
-            found = self.project.resolve(base, cls.scope)
+        for found in self.project.bases(cls):
             if isinstance(found, Binding) and found.kind == "class":
                 yield from self._assignments_to_self(found, name, depth + 1)
 
@@ -284,9 +284,18 @@ class Inference:
             return self._kept_as(f".{expression.attr}", scope.module)
         return None
 
+    @cached_property
+    def _keepers(self) -> tuple[Module, ...]:
+        """The modules that may put an engine or a session where others find it."""
+        return tuple(
+            each
+            for each in self.project.modules
+            if (".state." in each.source or '"] = ' in each.source)
+            and any(word in each.source for word in ("engine", "sessionmaker", "Session"))
+        )
+
     def _kept_as(self, key: str, module: Module) -> Value | None:
-        others = (each for each in self.project.modules if each is not module and "state" in each.source)
-        for each in (module, *others):
+        for each in (module, *(other for other in self._keepers if other is not module)):
             if each not in self._kept:
                 self._kept[each] = _kept_values(each)
             for value, where in self._kept[each].get(key, ()):
@@ -352,8 +361,7 @@ class Inference:
             return self._kinds.get(cls)
         self._kinds[cls] = None
         if isinstance(cls.node, ast.ClassDef):
-            for base in cls.node.bases:
-                symbol = self.project.resolve(base, cls.scope)
+            for symbol in self.project.bases(cls):
                 if isinstance(symbol, External) and (kind := kind_of(symbol.name)):
                     self._kinds[cls] = Instance(kind=kind, origin=cls)
                 elif isinstance(symbol, Binding) and symbol.kind == "class":
@@ -485,7 +493,7 @@ class Inference:
 
     # Calls
 
-    def _call(self, call: ast.Call, scope: Scope, context: Context) -> Value | None:  # noqa: C901, PLR0911  a case for each kind
+    def _call(self, call: ast.Call, scope: Scope, context: Context) -> Value | None:  # noqa: PLR0911  a case for each kind
         function = self.infer(call.func, scope, context)
         match function:
             case Outside(name=dotted):
@@ -507,9 +515,6 @@ class Inference:
                 if isinstance(method, Callable):
                     return self.called(method, self.bound(method, call, scope, context))
                 return None
-            case None if isinstance(call.func, ast.Attribute) and call.func.attr == "get":
-                # Of a ContextVar whose annotation says what it holds.
-                return self._context_variable(call.func.value, scope)
             case _:
                 return None
 
@@ -556,6 +561,8 @@ class Inference:
     def _outside_call(  # noqa: C901, PLR0911, PLR0912  a case for each function that is known
         self, dotted: str, call: ast.Call, scope: Scope, context: Context
     ) -> Value | None:
+        if dotted == "contextvars.ContextVar().get" and isinstance(call.func, ast.Attribute):
+            return self._context_variable(call.func.value, scope)
         if dotted in CONNECTS:
             return Instance(kind="DriverConnection", origin=call)
         name = dotted.rpartition(".")[2]
@@ -715,7 +722,8 @@ def _returns_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.ex
             yield each.value
 
 
-def own_nodes(function: ast.AST) -> list[ast.AST]:
+@lru_cache(maxsize=4096)
+def own_nodes(function: ast.AST) -> tuple[ast.AST, ...]:
     """Return the nodes of a function's body in the order of the file, without those of functions and classes in it."""
     body = getattr(function, "body", [])
     stack: list[ast.AST] = [body] if isinstance(body, ast.AST) else list(reversed(body))
@@ -727,7 +735,7 @@ def own_nodes(function: ast.AST) -> list[ast.AST]:
             stack.extend(reversed(node.decorator_list))
         elif not isinstance(node, ast.Lambda):
             stack.extend(reversed(list(ast.iter_child_nodes(node))))
-    return found
+    return tuple(found)
 
 
 def property_of(node: ast.AST) -> bool:
@@ -802,7 +810,9 @@ def _item(value: Value | None, position: int | None = None) -> Value | None:
             return None
 
 
-def _assigned_to_self(node: ast.ClassDef, module: Module) -> dict[str, list[tuple[ast.expr, Scope]]]:
+def _assigned_to_self(  # noqa: C901  the ways to assign
+    node: ast.ClassDef, module: Module
+) -> dict[str, list[tuple[ast.expr, Scope]]]:
     found: dict[str, list[tuple[ast.expr, Scope]]] = {}
     for method in node.body:
         if not isinstance(method, Function):
@@ -814,6 +824,8 @@ def _assigned_to_self(node: ast.ClassDef, module: Module) -> dict[str, list[tupl
         for each in own_nodes(method):
             pairs: list[tuple[ast.AST | None, ast.expr]] = []
             match each:
+                case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
+                    pairs = list(zip(targets, values, strict=False))
                 case ast.Assign(targets=targets, value=value):
                     pairs = [(target, value) for target in targets]
                 case ast.AnnAssign(target=target, value=ast.expr() as value):

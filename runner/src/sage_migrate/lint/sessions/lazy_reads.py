@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from sage_migrate.lint.project import Scope
 from sage_migrate.lint.sessions.inference import own_nodes
+from sage_migrate.lint.sessions.libraries import SYNCHRONOUS
 from sage_migrate.lint.sessions.values import Context, Entity, Value
 from sage_migrate.lint.sessions.waits import Wait, Waits
 
@@ -17,7 +18,8 @@ class LazyReads(Waits):
 
     def _property(self, node: ast.Attribute, of: Value | None, scope: Scope, context: Context) -> Iterator[Wait]:
         if isinstance(of, Entity) and not of.made and self._inference.lazy(of, node.attr):
-            if not _is_refreshed(node, scope):
+            is_synchronous = of.session is not None and of.session.kind in SYNCHRONOUS
+            if not is_synchronous and not _is_refreshed(node, scope):
                 yield Wait(node, (f"{ast.unparse(node.value)}.{node.attr}",))
         else:
             yield from super()._property(node, of, scope, context)

@@ -18,8 +18,7 @@ def is_mapped(cls: Binding, project: Project) -> bool:
             return True
         if "__tablename__" in each.scope.module.scope_of(each.node).bindings:
             return True
-        for base in each.node.bases:
-            symbol = project.resolve(base, each.scope)
+        for symbol in project.bases(each):
             if isinstance(symbol, External) and symbol.name.rpartition(".")[2] == "SQLModel":
                 return any(keyword.arg == "table" for keyword in each.node.keywords)
     return False
@@ -29,8 +28,7 @@ def lineage(cls: Binding, project: Project, depth: int = 0) -> Iterator[Binding]
     """Yield a class and the classes of the project that it derives from."""
     yield cls
     if isinstance(cls.node, ast.ClassDef) and depth < _DEPTH:
-        for base in cls.node.bases:
-            found = project.resolve(base, cls.scope)
+        for found in project.bases(cls):
             if isinstance(found, Binding) and found.kind == "class":
                 yield from lineage(found, project, depth + 1)
 

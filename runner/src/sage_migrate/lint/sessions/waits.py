@@ -225,8 +225,17 @@ class Waits:
             case _:
                 return
 
-    def _property(self, node: ast.Attribute, of: Value | None, scope: Scope, context: Context) -> Iterator[Wait]:  # noqa: ARG002
-        if isinstance(of, (Object, Entity)):
+    def _property(
+        self,
+        node: ast.Attribute,
+        of: Value | None,
+        scope: Scope,  # noqa: ARG002  what derives from this asks for it
+        context: Context,  # noqa: ARG002
+    ) -> Iterator[Wait]:
+        if isinstance(of, Entity) and self._inference.lazy(of, node.attr):
+            if of.session is not None and of.session.kind in SYNCHRONOUS:
+                yield from self._waits(node, label(node))
+        elif isinstance(of, (Object, Entity)):
             member = self._inference.class_member(of.cls, node.attr)
             if member is not None and isinstance(member.node, Function) and property_of(member.node):
                 method = Callable(
