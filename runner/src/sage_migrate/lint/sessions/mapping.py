@@ -40,7 +40,9 @@ def lazy_relationships(cls: Binding, project: Project) -> frozenset[str]:
         if not isinstance(each.node, ast.ClassDef):
             continue
         for name, bindings in each.scope.module.scope_of(each.node).bindings.items():
-            value = bindings[-1].value
+            value, annotation = bindings[-1].value, bindings[-1].annotation
+            if last_name(annotation) in {"WriteOnlyMapped", "DynamicMapped"}:
+                continue
             if isinstance(value, ast.Call) and _is_lazy(value):
                 found.add(name)
     return frozenset(found)
