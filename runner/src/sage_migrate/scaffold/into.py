@@ -1,5 +1,6 @@
 """Add the gate to an existing service: files that are missing are written, for the others it is said what to add."""
 
+import os
 import tempfile
 import textwrap
 from collections.abc import Mapping
@@ -35,7 +36,9 @@ def add_gate(directory: Path, answers: Mapping[str, str]) -> str:
     with template_repository() as repository, tempfile.TemporaryDirectory(prefix="sage-migrate-") as temporary:
         rendered = Path(temporary) / "service"
         unused = {"name": "service", "created": "2000-01-01", "first_revision": "0" * 12}
-        render(repository, rendered, {**unused, **answers, "ci": ci, "gate_only": "true"}, ask=False)
+        render(
+            repository, rendered, {**unused, **answers, "ci": ci, "repository": "true", "gate_only": "true"}, ask=False
+        )
         pipeline = ".gitlab/migrations.yml" if ci == "gitlab" else ".github/workflows/migrations.yml"
         said = [
             _add(directory, pipeline, (rendered / pipeline).read_text(encoding="utf-8"), "sage-migrate lint"),
@@ -46,7 +49,7 @@ def add_gate(directory: Path, answers: Mapping[str, str]) -> str:
         header = "".join(
             (rendered / "migrations" / "script.py.mako").read_text(encoding="utf-8").partition("Rollback:\n")[:2]
         )
-        said.append(_add(directory, f"{migrations.as_posix()}/script.py.mako", f'{header}"""\n', "Rollback:"))
+        said.append(_by_hand(directory, f"{migrations}/script.py.mako", f'{header}"""\n', "Rollback:"))
     if ci == "gitlab":
         said.append(
             _by_hand(directory, ".gitlab-ci.yml", "include:\n  - local: .gitlab/migrations.yml\n", "migrations.yml")
@@ -62,7 +65,7 @@ def add_gate(directory: Path, answers: Mapping[str, str]) -> str:
     return "".join(said)
 
 
-def _migrations(directory: Path) -> Path:
+def _migrations(directory: Path) -> str:
     """Return where the project's migrations are, relative to it."""
     ini = directory / "alembic.ini"
     try:
@@ -74,10 +77,9 @@ def _migrations(directory: Path) -> Path:
             f"{directory} is no Alembic project: {error}. Nothing was written.",
             remedy="`sage-migrate init DIR` makes a new service.",
         ) from error
-    here = directory.resolve()
     # A relative location is meant from where Alembic is run, which is the project.
-    found = script if script.is_absolute() else here / script
-    return found.resolve().relative_to(here)
+    found = script if script.is_absolute() else directory / script
+    return Path(os.path.relpath(found.resolve(), directory.resolve())).as_posix()
 
 
 def _add(directory: Path, name: str, text: str, words: str) -> str:
