@@ -44,10 +44,20 @@ def read_corpus(name: str) -> Iterator[LabelledModule]:
             )
 
 
-def write_modules(text: str, directory: Path) -> None:
-    """Write the modules of ``text``, each below a line ``# app/database.py``; without one it is app/main.py."""
+def split_modules(text: str) -> dict[str, str]:
+    """Return the modules of ``text`` by path, each below a line ``# app/database.py``; the first may be app/main.py."""
     first, *rest = _FILE.split(text)
-    files = dict(zip(rest[::2], rest[1::2], strict=True)) if rest else {"app/main.py": first}
+    files = dict(zip(rest[::2], rest[1::2], strict=True))
+    return {"app/main.py": first, **files} if first.strip() else files
+
+
+def write_modules(text: str, directory: Path) -> None:
+    """Write the modules of ``text`` below ``directory``."""
+    write_files(split_modules(text), directory)
+
+
+def write_files(files: dict[str, str], directory: Path) -> None:
+    """Write ``files``, by path, below ``directory``."""
     for name, source in files.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)

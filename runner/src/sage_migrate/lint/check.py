@@ -39,6 +39,8 @@ class Settings:
     severities: dict[str, Severity] = field(default_factory=dict)
     fail_on: Severity = "error"
     exclude: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    """Bases, as `app.models:Base`, whose models are imported and inspected: nothing else of a project is executed."""
     sizes: Sizes = _UNKNOWN
     """Of production's tables, as far as they are known."""
     changes: Changes | None = None
@@ -99,12 +101,29 @@ def lint(settings: Settings) -> Iterator[Violation]:
         if linted:
             yield from _configured(found, settings)
     project = Project(modules, settings.paths)
+    seen = _seen_alive(settings.imports, project)
     for module in project.modules:
-        yield from _configured(check_module(module, project), settings)
+        yield from _configured(check_module(module, project, seen.pop(module, ())), settings)
+    for module, alive in seen.items():  # imported, but not below the paths
+        yield from _configured(_without_ignored(alive, module.path, module.source, module.tree), settings)
 
 
-def check_module(module: Module, project: Project) -> Iterator[Violation]:
-    """Yield a module's violations."""
+def _seen_alive(imports: tuple[str, ...], project: Project) -> dict[Module, list[Violation]]:
+    """Return what the models show when they are imported, by module."""
+    found: dict[Module, list[Violation]] = {}
+    if imports:
+        from sage_migrate.lint.models.live import inspect_models
+
+        rules = {rule.code: rule for rule in all_rules()}
+        for each in inspect_models(imports, project):
+            module = project.module_at(each.path)
+            if module is not None:
+                found.setdefault(module, []).append(_violation(rules[each.code], each.finding, module.path, None))
+    return found
+
+
+def check_module(module: Module, project: Project, alive: Iterable[Violation] = ()) -> Iterator[Violation]:
+    """Yield a module's violations; ``alive`` are those that its models showed when they were imported."""
     found: dict[Violation, None] = {}
     # Whatever else is no Python (a template, a test's data) is not ours to speak of.
     unread = any(library in module.source for library in _LIBRARIES) and not module.tree.body and module.error
@@ -115,6 +134,8 @@ def check_module(module: Module, project: Project) -> Iterator[Violation]:
                     found[_violation(rule, each, module.path, None)] = None
             except RecursionError:
                 unread = "it is nested too deeply"
+    told = {(each.code, each.line) for each in found}
+    found |= {each: None for each in alive if (each.code, each.line) not in told}
     if unread:
         yield Violation(
             code=UNREADABLE,

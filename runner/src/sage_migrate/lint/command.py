@@ -18,6 +18,7 @@ _KEYS: dict[str, type] = {
     "exclude": list,
     "fail-on": str,
     "ignore": list,
+    "import": list,
     "paths": list,
     "severity": dict,
     "since": str,
@@ -47,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--baseline", metavar="FILE", help="findings that are known and not told again")
     parser.add_argument("--write-baseline", action="store_true", help="write the baseline, with all that is found now")
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        metavar="MODULE:BASE",
+        help="import these models (app.models:Base) and inspect what SQLAlchemy made of them; runs their code",
+    )
     parser.add_argument("--explain", metavar="CODE", help="print a rule's page")
 
 
@@ -131,6 +139,7 @@ def _settings(arguments: argparse.Namespace, config: dict[str, Any]) -> "Setting
         fail_on=fail_on,
         exclude=tuple(config.get("exclude", ())),
         changes=read_changes(arguments.diff) if arguments.diff else None,
+        imports=tuple(arguments.imports or config.get("import", ())),
         sizes=read_sizes(Path(stats)) if stats else Sizes(()),
     )
 
