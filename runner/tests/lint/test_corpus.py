@@ -1,23 +1,12 @@
-"""The linter against the labelled revisions, and the labels against a real server."""
+"""The linter against the labelled revisions; runner/tests/tracing holds the labels against a real server."""
 
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
-from labelled_revisions import LabelledRevision, read_corpus
+from labelled_revisions import read_corpus
 from measure import measure, violations
-from observation import Observation, make_template, observe
-from sage_migrate.scratch_server import ScratchServer
 
 _WANTED = 0.97
-_SHARES = 4
-
-
-@pytest.fixture(scope="module")
-def run(server: ScratchServer) -> Callable[[LabelledRevision], Observation]:
-    """Offer to run a revision on a copy of the shop's database."""
-    make_template(server)
-    return lambda case: observe(server, case)
 
 
 def test_corpus_is_large_and_half_of_it_safe() -> None:
@@ -45,15 +34,3 @@ def test_safe_revisions_have_no_error() -> None:
         if not case.hazards and any(v.severity == "error" for v in violations(case, with_history=True))
     ]
     assert loud == []
-
-
-@pytest.mark.parametrize("share", range(_SHARES))
-def test_labels_are_what_a_server_shows(run: Callable[[LabelledRevision], Observation], share: int) -> None:
-    """Each revision, run with rows in the tables, shows the hazards of its label and no others."""
-    cases = [case for position, case in enumerate(read_corpus()) if position % _SHARES == share]
-    seen = [(case, run(case)) for case in cases]
-    assert [
-        f"{case.name}: label {sorted(case.hazards)}, server {sorted(shown.hazards)} {shown.error}"
-        for case, shown in seen
-        if shown.hazards != case.hazards or (shown.error and not case.hazards)
-    ] == []

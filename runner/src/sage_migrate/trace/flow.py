@@ -48,6 +48,7 @@ def trace(settings: Settings, options: Options) -> Trace:
     """
     began = time.monotonic()
     logging.disable(logging.INFO)  # what Alembic says of its steps
+    sizes = read_sizes(options.stats) if options.stats else None
     project = load_project(settings)
     range_ = find_range(project, options.range)
     if not range_.pending:
@@ -60,8 +61,7 @@ def trace(settings: Settings, options: Options) -> Trace:
         tracing = start(project, database, range_, environment, allow_network=options.allow_network)
         revisions = list(trace_revisions(tracing, lambda changed: old.broken(database.session, changed)))
         checks, rollback = _check(tracing, options)
-        if options.stats is not None:
-            sizes = read_sizes(options.stats)
+        if sizes is not None:
             revisions = [_estimated(each, sizes) for each in revisions]
         return Trace(
             base=range_.base,

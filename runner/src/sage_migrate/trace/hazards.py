@@ -142,7 +142,9 @@ def _show_locks(work: Seen, tables: dict[int, Relation], shown: Shown) -> None:
     exclusive = {oid for oid, modes in strong.items() if "AccessExclusiveLock" in modes}
     if exclusive:
         shown.add("access_exclusive_long", done)
-    checks_key = any(kind == "f" for _, kind in work.constraints.values())
+    # A change of type makes the keys on the column anew, under ACCESS EXCLUSIVE.
+    changes_type = any(isinstance(each, ir.AlterType) for each in work.actions)
+    checks_key = not changes_type and any(kind == "f" for _, kind in work.constraints.values())
     makes_index = checks_key or any(isinstance(each, ir.CreateIndex) for each in work.actions)
     # ADD UNIQUE takes SHARE for its index beside ACCESS EXCLUSIVE: the stronger one is what counts.
     sharing = {

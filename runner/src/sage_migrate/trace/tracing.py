@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import asyncpg
 from alembic.runtime.migration import RevisionStep
 
 from sage_migrate.errors import UsageError
@@ -104,7 +105,15 @@ def trace_revisions(
     """
     steps = steps_for(tracing.project, tracing.range.head)
     for revision in tracing.range.pending:
-        yield _trace(tracing, steps[revision], check_old_code)
+        found = _trace(tracing, steps[revision], check_old_code)
+        if found.problem:
+            stuck = _step_over(tracing, revision)
+            if stuck:
+                yield replace(
+                    found, notes=(*found.notes, f"It cannot be stepped over ({stuck}): what follows was not traced.")
+                )
+                return
+        yield found
 
 
 def _trace(
@@ -116,12 +125,10 @@ def _trace(
     before = describe_schema(session, version_table)
     watch = Watch(tracing.relations, tracing.live, script.path, int(session.value(MARK)))
     started = time.monotonic()
-    problem, notes = _run(tracing, step, watch)
+    problem, notes = _backfill(tracing, script.revision) or _run(tracing, step, watch)
     seconds = time.monotonic() - started
     breakages: tuple[Breakage, ...] = ()
-    if problem:
-        _step_over(tracing, script.revision)
-    else:
+    if not problem:
         after = describe_schema(session, version_table)
         tracing.before[script.revision], tracing.after[script.revision] = before, after
         changed = changed_relations(before, after)
@@ -143,6 +150,19 @@ def _trace(
         notes=tuple(notes),
         old_code_breaks=breakages,
     )
+
+
+def _backfill(tracing: Tracing, revision: str) -> tuple[str, list[str]] | None:
+    """Set the rows that the gate would set in batches before the revision; return what keeps that from being done."""
+    declared = tracing.project.declaration(revision).backfill
+    if declared is None:
+        return None
+    try:
+        # The user's own SQL, in the scratch database.
+        tracing.database.session.run(f"UPDATE {declared.table} SET {declared.set} WHERE {declared.where}")  # noqa: S608
+    except asyncpg.PostgresError as error:
+        return f"Its declared backfill fails: {told(error)}.", []
+    return None
 
 
 def _run(tracing: Tracing, step: RevisionStep, watch: Watch) -> tuple[str, list[str]]:
@@ -183,8 +203,11 @@ def _run(tracing: Tracing, step: RevisionStep, watch: Watch) -> tuple[str, list[
 
 def _is_applied(tracing: Tracing, step: RevisionStep) -> bool:
     quoted = ".".join(quote_identifier(part) for part in tracing.environment.version_table.split("."))
-    rows = tracing.database.session.rows(f"SELECT version_num FROM {quoted}")  # noqa: S608  quoted
     assert step.revision is not None
+    try:
+        rows = tracing.database.session.rows(f"SELECT version_num FROM {quoted}")  # noqa: S608  quoted
+    except asyncpg.PostgresError:  # the revision has dropped it
+        return False
     return step.revision.revision in {row["version_num"] for row in rows}
 
 
@@ -228,11 +251,17 @@ def remedy_for(error: BaseException) -> str:
     return "See the error; the same revision fails for everybody who starts from this base."
 
 
-def _step_over(tracing: Tracing, revision: str) -> None:
-    """Stamp a revision that did not run, so that those after it are traced all the same."""
+def _step_over(tracing: Tracing, revision: str) -> str:
+    """Stamp a revision that did not run, so that those after it are traced all the same; return why that fails."""
     step = steps_for(tracing.project, tracing.range.head)[revision]
     step.migration_fn = lambda **_: None
-    tracing.environment.apply(lambda _heads: [step])
+    try:
+        tracing.environment.apply(lambda _heads: [step])
+    except NotScratchError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001  any driver's
+        return told(error)
+    return ""
 
 
 def _shown(path: Path) -> str:

@@ -31,6 +31,8 @@ STRONG = ("ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", _ACCESS_EXCLUSI
 _SAYS_NOTHING = re.compile(r"\s*(?:SET|RESET|SHOW|SAVEPOINT|RELEASE)\b", re.IGNORECASE)
 # Where this many statements were looked at, the next of a kind is not: a revision of thousands would take minutes.
 _LOOKED_AT_CLOSELY = 300
+# Characters by which two statements are the same but for their values; a bulk INSERT has millions.
+_TELLING = 2000
 
 _SNAPSHOT = """
 SELECT json_build_object(
@@ -119,7 +121,7 @@ class Seen:
     @property
     def kind(self) -> str:
         """What is the same for each turn of a loop."""
-        return shorten_sql(self.sql)
+        return shorten_sql(self.sql[:_TELLING])
 
 
 class Watch:
@@ -408,11 +410,15 @@ class Watch:
         for action in work.actions:
             if isinstance(action, ir.AlterType) and (oid := oids.get(action.table)) is not None:
                 self._lengths[oid, action.column] = self._characters(oid, action.column)
+        if self._lengths:
+            self._last = self._look()  # counting was a scan of ours
 
     def _compare_texts(self, work: Seen) -> None:
         for (oid, column), length in self._lengths.items():
             if 0 <= self._characters(oid, column) < length:
                 work.shortened.add(oid)
+        if self._lengths:
+            self._last = self._look()
         self._lengths = {}
 
     def _characters(self, oid: int, column: str) -> int:

@@ -19,11 +19,21 @@ from sage_migrate.trace.old_code.statements import OldStatement
 from sage_migrate.trace.results import Breakage
 from sage_migrate.trace.scratch_database import ScratchSession
 
-# As the application: no superuser, for whom row security and privileges would not count.
+# As the application: no superuser, for whom row security would not count. The role is gone with the transaction; it is named
+# after the database, as a role is everybody's on the server. pg_write_all_data is not enough: beside a GRANT of INSERT to PUBLIC
+# it gives no UPDATE.
 _ROLE = """
-CREATE ROLE sage_trace_application;
-GRANT pg_read_all_data, pg_write_all_data TO sage_trace_application;
-SET LOCAL ROLE sage_trace_application
+DO $$
+DECLARE spoken text;
+BEGIN
+  EXECUTE format('CREATE ROLE %I', current_database());
+  FOR spoken IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', spoken, current_database());
+    EXECUTE format('GRANT ALL ON ALL TABLES IN SCHEMA %I TO %I', spoken, current_database());
+    EXECUTE format('GRANT ALL ON ALL SEQUENCES IN SCHEMA %I TO %I', spoken, current_database());
+  END LOOP;
+END $$;
+SELECT set_config('role', current_database(), true)
 """
 # Text in quotes and casts are left alone.
 _PARAMETER = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$(\d+)""")

@@ -19,6 +19,9 @@ from sage_migrate.trace.scratch_database import ScratchSession
 from sage_migrate.trace.tracing import Tracing
 from sage_migrate.trace.values import Values
 
+# An undefined table, column or schema.
+_UNKNOWN_NAMES = ("42P01", "42703", "3F000")
+
 
 @dataclass(kw_only=True, slots=True)
 class Code:
@@ -96,9 +99,10 @@ def _learn(
 ) -> Code:
     spoken = Spoken(statements=statements)
     spoken.learn(session)
-    silent = [each for each, answer in spoken.answers.items() if not answer.prepared and not each.only]
-    if silent:
+    strange = [each for each, answer in spoken.answers.items() if answer.sqlstate in _UNKNOWN_NAMES]
+    if strange:
         notes.append(
-            f"{len(silent)} statements do not work on the old schema either, and say nothing: {silent[0].sql[:120]} …"
+            f"{len(strange)} statements name what the old schema lacks, and say nothing: {strange[0].sql[:120]} … "
+            f"({spoken.answers[strange[0]].problem})"
         )
     return Code(spoken=spoken, tables=tables, defaults=read_defaults(session), source=source, notes=notes)
