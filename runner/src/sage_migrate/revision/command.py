@@ -93,17 +93,23 @@ class _Commands:
                 base = ",".join(before) if len(before) == 1 else "base"
                 self._run("trace", f"{base}:heads", "--format", "json", "--output", str(trace))
             hazards = _traced_hazards(trace)
-            self._run("review", "stub", *(["--trace", str(trace)] if trace.exists() else []))
+            stub = ("review", "stub", *(["--trace", str(trace)] if trace.exists() else []))
+            # A repository without a remote: what is new is what is not committed.
+            if self._run(*stub, errors=subprocess.DEVNULL).returncode == UsageError.exit_status:
+                self._run(*stub, "--base", "HEAD")
         for each in hazards:
             sys.stdout.write(f"trace: {each['code']}: {each['message']} {each['help']}\n")
         return bool(hazards)
 
-    def _run(self, command: str, *words: str, output: int | None = None) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, command: str, *words: str, output: int | None = None, errors: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
         sys.stdout.flush()
         return subprocess.run(  # noqa: S603  our own command line
             [sys.executable, "-m", "sage_migrate", *self._before, command, *words],
             check=False,
             stdout=output,
+            stderr=errors,
             text=True,
         )
 
