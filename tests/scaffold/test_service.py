@@ -62,6 +62,18 @@ def test_its_own_tests_pass(service: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_names_in_another_order_than_the_samples(tmp_path: Path) -> None:
+    """What is sorted in the sample (imports, operations) is sorted in a service whose names sort otherwise."""
+    directory = tmp_path / "orders"
+    answers = ("--data=model=Order", "--data=owner=Customer", "--data=repository=no")
+    assert cli.main(["init", str(directory), "--defaults", *answers]) == 0
+    for command in (("ruff", "check", "--quiet", "."), ("pytest", "-q", "tests/test_openapi.py", "-k", "not served")):
+        done = subprocess.run(
+            (sys.executable, "-m", *command), cwd=directory, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout
+
+
 @pytest.fixture
 def served(service: Path) -> Iterator[str]:
     """Give the address at which `make up` serves."""
