@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sage_migrate.logs import log
 from sage_migrate.scratch_server import ScratchServer
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `harness`: the import mode leaves it out
@@ -17,6 +18,13 @@ from harness.postgres import Database
 from harness.project import Project
 
 _numbers = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def events_go_on() -> Iterator[None]:
+    """Take our events off a test's captured stdout, which a command that was run in this process had put them on."""
+    yield
+    log.configure(sys.__stdout__, as_json=True)
 
 
 @pytest.fixture(scope="session")
