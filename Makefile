@@ -16,8 +16,8 @@ demo: $(VENV)/made ## what the app feels while a migration runs, bare Alembic be
 	$(BIN)/python -m demo
 
 test: $(VENV)/made ## runner, sample service and documentation, on a PostgreSQL from a wheel
-	$(BIN)/python -m pytest $(PYTEST) runner/tests tests/docs tests/scaffold
-	cd backend && ../$(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/python -m pytest $(PYTEST) $(RERUNS) runner/tests tests/docs tests/scaffold
+	cd backend && ../$(BIN)/python -m pytest $(PYTEST) $(RERUNS)
 
 lint: $(VENV)/made ## style, types, shell scripts, YAML (workflows: Go)
 	$(BIN)/ruff check .
@@ -39,17 +39,17 @@ sample: $(VENV)/made ## render backend/ anew from the template of init
 	$(BIN)/python -m tests.scaffold.sample
 
 charts: $(VENV)/made ## the charts as Helm 3 and 4 render them (Go)
-	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST) tests/chart
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest $(PYTEST) $(RERUNS) tests/chart
 
 compat: $(VENV)/made ## released projects under bare Alembic and under the gate (downloads gigabytes)
 	$(BIN)/python -m tests.compat
 
 compatibility: $(VENV)/made ## the runner in two released projects, and beside SQLAlchemy 2.0 and 1.4, on PostgreSQL 14 (npm, Linux on x86-64)
-	$(BIN)/python -m pytest $(PYTEST) tests/compat
+	$(BIN)/python -m pytest $(PYTEST) $(RERUNS) tests/compat
 	ci/compatibility.sh $(PYTHON)
 
 e2e: $(VENV)/made ## releases on a real cluster (Docker; or Linux, root and Go)
-	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest tests/e2e
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/python -m pytest $(RERUNS) tests/e2e
 	ci/ct.sh install
 
 kind: ## a failed release to look at, on kind (Docker; or Linux, root and Go)

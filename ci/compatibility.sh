@@ -22,7 +22,8 @@ provide() {
 }
 
 # Older libraries warn of themselves: `error` for warnings is for the current ones.
-pytest=(-m pytest -n 2 -W default -p no:cacheprovider --disable-warnings)
+read -ra reruns <<<"${RERUNS-}"
+pytest=(-m pytest -n 2 -W default -p no:cacheprovider --disable-warnings "${reruns[@]}")
 
 SAGE_TEST_PG_BIN=$(ci/postgres.sh 14)
 export SAGE_TEST_PG_BIN

@@ -67,7 +67,7 @@ def test_an_ordinary_one_is_made_to_go(
         app.execute(b"UPDATE accounts SET id = id WHERE id = 1")
     outcome = run.wait().expect(0)
     assert (blocker["pid"], blocker["application_name"]) == (worker, "autovacuum")
-    gone = outcome.one("autovacuum_gave_way")
+    gone, *_ = outcome.named("autovacuum_gave_way")  # the launcher may send another one, which goes the same way
     assert (gone["pid"], gone["relation"]) == (worker, "accounts")
     assert outcome.seconds < machine.allow(10)
     if options:
