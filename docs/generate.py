@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sage_migrate import cli, errors
 from sage_migrate.errors import GateError
+from sage_migrate.fleet.options import FLEET_OPTIONS
 from sage_migrate.settings import OPTIONS, Option
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -54,6 +55,13 @@ With none of them the runner connects as env.py's own engine does. How URLs are 
 {commands}
 
 The options of the first table follow the command, any of them. Exit statuses: [exit-codes.md](exit-codes.md).
+
+## Fleets
+
+`sage-migrate fleet upgrade [REVISION]` and `sage-migrate fleet status` take these too; in `pyproject.toml` they stand in
+`[tool.sage-migrate.fleet]`. What they are for: [fleet.md](fleet.md).
+
+{fleet}
 """
 
 EXIT_CODES = """# Exit statuses
@@ -71,11 +79,17 @@ what was left behind: [operations.md](operations.md).
 def settings_page() -> str:
     """Return docs/settings.md."""
     in_chart = chart_values()
-    options = _table(
-        ("option", "variable", "default", "chart value", "what it is for"),
-        ((f"`--{o.name}`", f"`{o.variable}`", _default(o), _code(in_chart.get(o.variable)), _what(o)) for o in OPTIONS),
+    options, fleet = (
+        _table(
+            ("option", "variable", "default", "chart value", "what it is for"),
+            (
+                (f"`--{o.name}`", f"`{o.variable}`", _default(o), _code(in_chart.get(o.variable)), _what(o))
+                for o in table
+            ),
+        )
+        for table in (OPTIONS, FLEET_OPTIONS)
     )
-    parser = cli._parser(cli.REVIEW_TIME)  # noqa: SLF001  the one description of the command line
+    parser = cli._parser((*cli.REVIEW_TIME, "fleet"))  # noqa: SLF001  the one description of the command line
     subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))  # noqa: SLF001
     about = {choice.dest: choice.help or "" for choice in subparsers._choices_actions}  # noqa: SLF001
     commands = _table(
@@ -84,7 +98,7 @@ def settings_page() -> str:
     )
     spelled = ", ".join(f"`{'`, `'.join(action.option_strings)}` ({action.help})" for action in _options(parser))
     made = _MADE.format(source="settings.OPTIONS, cli and the chart's environment")
-    return made + SETTINGS.format(options=options, commands=commands, globals=spelled)
+    return made + SETTINGS.format(options=options, fleet=fleet, commands=commands, globals=spelled)
 
 
 def exit_codes_page() -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from sage_migrate.fleet.options import FLEET_OPTIONS
 from sage_migrate.settings import OPTIONS
 
 from tests.docs.pages import DOCS, README, REPOSITORY, anchors, fences, pages, prose
@@ -72,11 +73,11 @@ def test_values_that_messages_name_exist_in_the_chart() -> None:
 def test_options_and_variables_exist(page: Path) -> None:
     """A page names no option and no variable that the command line does not have."""
     text = page.read_text()
-    options = {f"--{option.name}" for option in OPTIONS} | {"--terminate-idle-"}
+    options = {f"--{option.name}" for option in (*OPTIONS, *FLEET_OPTIONS)} | {"--terminate-idle-"}
     alike = "timeout|budget|deadline|idle|ahead|locked|phase|role|password|literals|observe"
     named = set(re.findall(r"(?<![\w-])--(?!env\b)[a-z-]+", text))
     assert {each for each in named if re.search(alike, each)} <= options | {"--timeout", "--app-role"}
-    variables = {option.variable for option in OPTIONS} | {
+    variables = {option.variable for option in (*OPTIONS, *FLEET_OPTIONS)} | {
         f"SAGE_MIGRATE_{name}" for name in ("DATABASE_URL", "CONFIG", "LOG_FORMAT")
     }
     assert set(re.findall(r"SAGE_MIGRATE_[A-Z_]+[A-Z]", text)) <= variables

@@ -9,6 +9,7 @@ import hashlib
 import random
 import secrets
 import time
+from collections.abc import Sequence
 
 from sage_migrate.errors import RunnerLockTimeoutError
 from sage_migrate.logs import log
@@ -17,28 +18,62 @@ from sage_migrate.session import Session
 
 _POLL_SECONDS = 0.5
 _SAY_SECONDS = 5.0
+
+
+def key_of(name: str) -> int:
+    """Return the key of the advisory lock that is called so."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+
+
 # One key for a database: two histories in one database take turns, which harms nobody.
-LOCK_KEY = int.from_bytes(hashlib.sha256(b"sage-migrate").digest()[:8], signed=True)
+LOCK_KEY = key_of("sage-migrate")
 
 
-async def acquire_lock(session: Session, *, if_locked: str) -> tuple[int, int]:
+async def acquire_lock(session: Session, *, if_locked: str, tenants: Sequence[str] | None = None) -> tuple[int, int]:
     """Take the runner's lock, however long it takes, and return the session's pid and a token.
 
     The caller bounds it by the deadline. The token is the key of a second advisory lock, random for this
-    run: who finds it in ``pg_locks`` is connected to the very database in which the lock is held.
+    run: who finds it in ``pg_locks`` is connected to the very database in which the lock is held. A run of some
+    ``tenants`` of the database shares that lock with runs of others, and holds these tenants' locks alone.
+
+    Raises:
+        RunnerLockTimeoutError: it is held, and ``if_locked`` is ``fail``.
+    """
+    waited, pid = await take_lock(session, LOCK_KEY, if_locked=if_locked, shared=tenants is not None)
+    for tenant in tenants or ():
+        await take_lock(session, tenant_key(tenant), if_locked=if_locked)
+    token = secrets.randbits(62)
+    await session.fetch(f"SELECT pg_advisory_lock_shared({token})")
+    log.info("runner_lock_taken", waited_seconds=round(waited, 3), pid=pid)
+    return pid, token
+
+
+async def release_lock(session: Session, key: int) -> None:
+    """Give back one advisory lock."""
+    await session.fetch(f"SELECT pg_advisory_unlock({key})")
+
+
+def tenant_key(tenant: str) -> int:
+    """Return the key of the lock that one tenant's run holds beside the database's, which it shares."""
+    return key_of(f"sage-migrate tenant {tenant}")
+
+
+async def take_lock(session: Session, key: int, *, if_locked: str, shared: bool = False) -> tuple[float, int]:
+    """Take one advisory lock by polling; return how many seconds that took, and the session's pid.
 
     Raises:
         RunnerLockTimeoutError: it is held, and ``if_locked`` is ``fail``.
     """
     started = time.monotonic()
     said = float("-inf")
+    function = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
     while True:
-        (row,) = await session.fetch(f"SELECT pg_try_advisory_lock({LOCK_KEY}) AS taken, pg_backend_pid() AS pid")
+        (row,) = await session.fetch(f"SELECT {function}({key}) AS taken, pg_backend_pid() AS pid")
         waited = time.monotonic() - started
         if row["taken"]:
-            break
+            return waited, row["pid"]
         if if_locked == "fail":
-            holder = await _holder(session)
+            holder = await _holder(session, key)
             raise RunnerLockTimeoutError(
                 f"Another runner holds the migration lock (pid {holder['pid'] if holder else 'gone'}).",
                 remedy="Run this again when it has ended; --if-locked wait waits for it.",
@@ -46,12 +81,8 @@ async def acquire_lock(session: Session, *, if_locked: str) -> tuple[int, int]:
             )
         if waited - said >= _SAY_SECONDS:
             said = waited
-            log.info("runner_lock_awaited", waited_seconds=round(waited, 3), holder=await _holder(session))
+            log.info("runner_lock_awaited", waited_seconds=round(waited, 3), holder=await _holder(session, key))
         await asyncio.sleep(_POLL_SECONDS * random.uniform(0.5, 1))  # noqa: S311  jitter
-    token = secrets.randbits(62)
-    await session.fetch(f"SELECT pg_advisory_lock_shared({token})")
-    log.info("runner_lock_taken", waited_seconds=round(waited, 3), pid=row["pid"])
-    return row["pid"], token
 
 
 def holds_lock_sql(pid: int, token: int) -> str:
@@ -64,14 +95,14 @@ def holds_lock_sql(pid: int, token: int) -> str:
     )
 
 
-async def _holder(session: Session) -> dict[str, object] | None:
+async def _holder(session: Session, key: int) -> dict[str, object] | None:
     rows = await session.fetch(
         "SELECT held.pid, activity.usename AS role, activity.application_name, host(activity.client_addr) AS client,"  # noqa: S608
         " activity.state, extract(epoch FROM clock_timestamp() - activity.backend_start)::float8 AS connected_seconds,"
         " activity.query FROM pg_locks AS held LEFT JOIN pg_stat_activity AS activity USING (pid)"
         f" WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 1"
         f" AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        f" AND held.classid = {(LOCK_KEY >> 32) & 0xFFFFFFFF}::oid AND held.objid = {LOCK_KEY & 0xFFFFFFFF}::oid"
+        f" AND held.classid = {(key >> 32) & 0xFFFFFFFF}::oid AND held.objid = {key & 0xFFFFFFFF}::oid"
     )
     if not rows:
         return None

@@ -115,7 +115,7 @@ class MigrationRun:
         started = time.monotonic()
         while True:
             try:
-                with GateEnvironment(self):
+                with self.make_environment():
                     self.project.run_env()
             except BaseException as error:  # env.py may also exit, or be cancelled
                 failure = self._failure(error)
@@ -134,6 +134,10 @@ class MigrationRun:
                 self._raised = None
                 self.gate.release_backend()
                 self.report.pending = revisions_to_apply(self._plan, self.report.applied)
+
+    def make_environment(self) -> GateEnvironment:
+        """Return the environment that env.py runs in."""
+        return GateEnvironment(self)
 
     # Called by GateEnvironment, inside env.py
 

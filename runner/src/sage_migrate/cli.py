@@ -15,13 +15,11 @@ from typing import Any
 
 from sage_migrate import __version__
 from sage_migrate.errors import GateError, UsageError
-from sage_migrate.interruption import Interruption, watch_signals
+from sage_migrate.interruption import ABANDON_SECONDS, Interruption, watch_signals
 from sage_migrate.logs import configure_logs
 from sage_migrate.report import Report, fail, finish
 from sage_migrate.settings import PREFIX, Settings, add_options, read_settings
 
-# Less than Kubernetes' default grace period of 30 s, so that the reason is still written.
-_ABANDON_SECONDS = 15
 _LOG_FORMATS = ("json", "console")
 # Commands that no deploy runs. Each one's package has a module `command` with `add_arguments` and `run`; it is imported
 # only where the command line names it, so that the runner image needs none of their dependencies.
@@ -43,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
     log_format = arguments.log_format or os.environ.get(f"{PREFIX}LOG_FORMAT")
     # What these print is their answer; events must not stand in it.
-    answers = arguments.command == "status" or arguments.command in REVIEW_TIME
+    answers = "status" in (arguments.command, getattr(arguments, "action", "")) or arguments.command in REVIEW_TIME
     configure_logs(log_format if log_format in _LOG_FORMATS else None, stream=sys.stderr if answers else sys.stdout)
     report = Report(command=arguments.command)
     settings: Settings | None = None
@@ -56,6 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             status: int = _review_time(arguments.command).run(arguments)
             return status
         settings = read_settings(arguments)
+        if arguments.command == "fleet":
+            from sage_migrate.fleet.command import run
+
+            return run(arguments, settings)
         if settings.report:
             from sage_migrate.timeline.recorder import Recorder
 
@@ -175,6 +177,13 @@ def _parser(named: Iterable[str]) -> argparse.ArgumentParser:
     status.add_argument("--format", choices=("text", "json"), default="text")
     for command in commands.choices.values():
         add_options(command)
+    fleet = commands.add_parser(
+        "fleet", help="the same for many tenants: a schema, a database or an argument of env.py each"
+    )
+    if "fleet" in named:
+        from sage_migrate.fleet.command import add_arguments
+
+        add_arguments(fleet)
     for name, about in REVIEW_TIME.items():
         command = commands.add_parser(name, help=about)
         command.add_argument("--debug", action="store_const", const="true", help="print the traceback of an error")
@@ -192,7 +201,7 @@ def _abandon_later(report: Report, interruption: Interruption, settings: Setting
         sys.stdout.flush()
         os._exit(interruption.error.exit_status)
 
-    timer = threading.Timer(_ABANDON_SECONDS, abandon)
+    timer = threading.Timer(ABANDON_SECONDS, abandon)
     timer.daemon = True
     timer.start()
 

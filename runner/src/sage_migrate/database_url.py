@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
@@ -55,6 +55,10 @@ class DatabaseURL:
         name = f"/{quote(self.database, safe='')}" if self.database else ""
         options = f"?{urlencode(query, doseq=True)}" if query else ""
         return f"postgresql{f'+{driver}' if driver else ''}://{user}{secret}{at}{hosts}{name}{options}"
+
+    def with_database(self, name: str) -> "DatabaseURL":
+        """Return the URL of another database on the same server."""
+        return parse_database_url(replace(self, database=name).with_driver(self.driver))
 
     def asyncpg_arguments(self) -> dict[str, Any]:
         """Return the arguments of `asyncpg.connect` that mean the same as this URL.

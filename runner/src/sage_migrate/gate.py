@@ -85,6 +85,8 @@ class Gate:
         self._sessions: list[Session] = []
         self._deadline = time.monotonic() + settings.deadline
         self._deadline_error: Callable[[], GateError] | None = None
+        self._passing: concurrent.futures.Future[None] | None = None
+        self._unsubscribe: Callable[[], None] | None = None
         self._lock_checked = 0.0
         self._control = ControlThread()
         self._watching: list[concurrent.futures.Future[None]] = []
@@ -92,15 +94,14 @@ class Gate:
     def __enter__(self) -> Self:
         """Start the control thread and the deadline's timer."""
         self._control.__enter__()
-        self._unsubscribe = self.interruption.subscribe(lambda: self.start(self._stop_migration()))
-        self.start(self._pass_deadline())
+        self._heed_interruption()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the sessions, which releases the advisory lock, and end the thread."""
-        self._unsubscribe()
+        self.rest()
         self.release_backend()
         for session in self._sessions:
             self._control.call(session.close())
@@ -114,6 +115,25 @@ class Gate:
     def remaining(self) -> float:
         """Return the seconds left until the deadline, never negative."""
         return max(0.0, self._deadline - time.monotonic())
+
+    def start_over(self, settings: Settings, interruption: Interruption) -> None:
+        """Begin the run of another tenant in the same sessions, with a clock and reasons to stop of its own."""
+        self.rest()
+        self.settings, self.interruption = settings, interruption
+        self._deadline = time.monotonic() + settings.deadline
+        self._deadline_error = None
+        self._heed_interruption()
+
+    def rest(self) -> None:
+        """Heed no deadline and no interruption until the next run begins: the sessions stay, and nothing is at work."""
+        if self._unsubscribe is not None and self._passing is not None:
+            self._unsubscribe()
+            self._passing.cancel()
+        self._unsubscribe = self._passing = None
+
+    def _heed_interruption(self) -> None:
+        self._unsubscribe = self.interruption.subscribe(lambda: self.start(self._stop_migration()))
+        self._passing = self.start(self._pass_deadline())
 
     def connect_session(self, connect: Connect, application_name: str) -> Session:
         """Wait for the database and return a session of the run's own, which is closed at its end.

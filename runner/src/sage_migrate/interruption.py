@@ -8,6 +8,8 @@ from collections.abc import Callable
 from sage_migrate.errors import GateError, KeyboardInterruptedError, TerminatedError
 from sage_migrate.logs import log
 
+# Less than Kubernetes' default grace period of 30 s, so that the reason is still written.
+ABANDON_SECONDS = 15
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 

@@ -16,14 +16,16 @@ class _Events:
     """Our events, whatever env.py does to structlog's own configuration: many import an application that sets its own."""
 
     def __init__(self) -> None:
-        self._as_json = True
+        self.as_json = True
         self._stream: Any = sys.stdout
+        self.fields: dict[str, object] = {}
+        """What every line says besides: in a fleet, whose it is."""
         self.progress_line: ProgressLine | None = None
         """On a person's terminal, the line that tells how far a statement is; elsewhere events do."""
 
     def configure(self, stream: Any, *, as_json: bool) -> None:
         """Write every event as a line of ``stream``, from now on."""
-        self._as_json, self._stream = as_json, stream
+        self.as_json, self._stream = as_json, stream
         self.progress_line = stream if isinstance(stream, ProgressLine) else None
         for made in ("renderer", "_logger"):
             self.__dict__.pop(made, None)
@@ -34,7 +36,7 @@ class _Events:
         """What turns an event into a line."""
         import structlog
 
-        if self._as_json:
+        if self.as_json:
             return structlog.processors.JSONRenderer(default=str)
         return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
 
@@ -47,7 +49,7 @@ class _Events:
             processors=[
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-                _put_event_first,
+                lambda _logger, _method, event: {**_put_event_first(_logger, _method, event), **self.fields},
                 self.renderer,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
@@ -107,6 +109,7 @@ class _JSONFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
             "level": record.levelname.lower(),
+            **log.fields,
         }
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)

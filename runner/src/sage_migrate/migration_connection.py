@@ -19,13 +19,19 @@ from sage_migrate.errors import UsageError, WrongDatabaseError
 from sage_migrate.failures import server_message
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
-from sage_migrate.session import KEEPALIVE, quote_identifier, set_config_sql
+from sage_migrate.session import KEEPALIVE, quote_identifier, quote_literal, set_config_sql
 
 _OWN_TIMEOUT = re.compile(
     r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bTO\b)\s*'?([^';]*)", re.IGNORECASE
 )
 # The deadline itself stops a patient statement; the server's own limit is for a runner that cannot any more.
 _BACKSTOP_SECONDS = 2.0
+# What outlives the transaction of a revision, and so would meet the next tenant of a fleet.
+_CHANGES_SESSION = re.compile(
+    r"(?:^|;)\s*(?:SET(?!\s+LOCAL\b)|RESET|DISCARD|LISTEN|PREPARE|LOAD|DECLARE|CREATE\s+(?:GLOBAL\s+|LOCAL\s+)?TEMP)"
+    r"|\b(?:set_config|pg_(?:try_)?advisory_lock)",
+    re.IGNORECASE | re.MULTILINE,
+)
 # Settings, and what SQLAlchemy's inspector reads, change nothing and lock nothing that matters.
 _LEAVES_NOTHING = re.compile(r"\s*(?:SET|RESET|SHOW)\b|\s*SELECT\b.*\bpg_catalog\.", re.IGNORECASE | re.DOTALL)
 
@@ -54,6 +60,8 @@ class MigrationConnection:
         """Whether the revision at work has committed a part of itself (autocommit_block, a commit() of its own)."""
         self.left_unfinished = False
         """Whether it is in a statement that leaves something behind when it is broken off, such as an INVALID index."""
+        self.changed_session = False
+        """Whether a statement changed what outlives the revision's transaction: settings, temporary tables, locks."""
         self.is_external = bool(connection.in_transaction())
         """Whether env.py began a transaction before `configure`: then all revisions are in that one transaction."""
         self.backend = self._verify_database()
@@ -69,6 +77,21 @@ class MigrationConnection:
         event.listen(connection, "after_cursor_execute", self._after_statement)
         event.listen(connection, "commit", self._before_commit)
         event.listen(connection, "rollback", self._on_rollback)
+
+    def enter_schema(self, schema: str, *after: str) -> bool:
+        """Let unqualified names mean ``schema``, then those ``after`` it; return whether it exists.
+
+        What drivers have prepared under the name of another schema's table is forgotten: psycopg does so at a rollback.
+        """
+        path = ", ".join(map(quote_identifier, (schema, *after)))
+        sql = f"SELECT 1 FROM pg_namespace WHERE nspname = {quote_literal(schema)}"  # noqa: S608  quoted
+        exists = bool(self._execute_raw(sql))
+        self._execute_raw(f"SELECT set_config('search_path', {quote_literal(path)}, false)", keep=True)
+        dialect: Any = self._connection.dialect
+        dialect.default_schema_name = schema
+        if hasattr(dialect, "_invalidate_schema_cache"):  # asyncpg's
+            dialect._invalidate_schema_cache()  # noqa: SLF001  as the dialect itself does after DDL
+        return exists
 
     def goes_on_beside(self, connection: Connection) -> bool:
         """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""
@@ -180,6 +203,7 @@ class MigrationConnection:
                 self.statement_timeout = _seconds(own[2])
         elif blocks_nobody(statement) and not self._holds_locks():
             statement = self._be_patient(statement)
+        self.changed_session = self.changed_session or bool(_CHANGES_SESSION.search(statement))
         self.backend.begin(statement)
         self._gate.recorder.begin_statement(statement)
         return statement, parameters

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,11 @@ class Settings:
     show_literals: bool = False
     debug: bool = False
 
+    def with_database(self, name: str) -> "Settings":
+        """Return the settings of another database on the same server."""
+        assert self.database_url is not None
+        return replace(self, database_url=self.database_url.with_database(name))
+
     def password(self) -> str | None:
         """Return a fresh password from ``password_command``, or None without one.
 
@@ -165,9 +170,9 @@ class Settings:
         return done.stdout.strip().splitlines()[0]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add every option of `OPTIONS` to ``parser``; an absent one stays None, so that the environment counts."""
-    for option in OPTIONS:
+def add_options(parser: argparse.ArgumentParser, options: tuple[Option, ...] = OPTIONS) -> None:
+    """Add ``options`` to ``parser``; an absent one stays None, so that the environment counts."""
+    for option in options:
         text = f"{option.help} [{option.variable}]" + (f" (default: {option.default})" if option.default else "")
         if option.flag:
             parser.add_argument(f"--{option.name}", action="store_const", const="true", default=_UNSET, help=text)
@@ -186,12 +191,8 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] 
         UsageError: for anything unusable, naming the option, the variable or the file that it came from.
     """
     config_file = find_config(arguments.config or environment.get(f"{PREFIX}CONFIG"))
-    from_file = _read_pyproject(config_file.parent / "pyproject.toml")
-    values: dict[str, Any] = {}
-    for option in OPTIONS:
-        given, source = _given(option, arguments, environment, from_file)
-        if given is not None:
-            values[option.key] = _parse(option, given, source)
+    from_file = read_table(config_file.parent / "pyproject.toml", "", OPTIONS)
+    values = read_options(OPTIONS, arguments, environment, from_file)
     settings = Settings(
         config_file=config_file,
         config_name=arguments.name,
@@ -199,8 +200,27 @@ def read_settings(arguments: argparse.Namespace, environment: Mapping[str, str] 
         database_url=_read_database_url(environment),
         **{**_ladder(values), **values},
     )
-    _check_ladder(settings)
+    check_ladder(settings)
     return settings
+
+
+def read_options(
+    options: tuple[Option, ...],
+    arguments: argparse.Namespace,
+    environment: Mapping[str, str],
+    from_file: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the values of those ``options`` that are given anywhere.
+
+    Raises:
+        UsageError: one cannot be used; the message names where it came from.
+    """
+    values: dict[str, Any] = {}
+    for option in options:
+        given, source = _given(option, arguments, environment, from_file)
+        if given is not None:
+            values[option.key] = _parse(option, given, source)
+    return values
 
 
 def _given(
@@ -239,7 +259,12 @@ def _ladder(values: Mapping[str, Any]) -> dict[str, float]:
     return {"statement_timeout": statement_timeout, "wait_timeout": min(Settings.wait_timeout, 0.75 * deadline)}
 
 
-def _check_ladder(settings: Settings) -> None:
+def check_ladder(settings: Settings) -> None:
+    """Refuse limits that do not fit into each other.
+
+    Raises:
+        UsageError: an outer limit leaves the inner one no time to act.
+    """
     rungs = ("lock_timeout", "stall_budget", "statement_timeout", "deadline")
     pairs = [*itertools.pairwise(rungs), ("wait_timeout", "deadline"), ("stall_budget", "idle_timeout")]
     for lower, upper in pairs:
@@ -284,16 +309,24 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(msg) from error
 
 
-def _read_pyproject(path: Path) -> dict[str, str]:
+def read_table(path: Path, name: str, options: tuple[Option, ...]) -> dict[str, str]:
+    """Return what ``[tool.sage-migrate.NAME]`` of pyproject.toml sets; with an empty name ``[tool.sage-migrate]``.
+
+    Raises:
+        UsageError: it sets something that is none of ``options``.
+    """
     table = _read_toml(path).get("tool", {}).get("sage-migrate", {}) if path.is_file() else {}
-    known = {option.name for option in OPTIONS}
-    # Tables and lists belong to the review-time commands, which check them themselves.
-    scalars = {name: value for name, value in table.items() if not isinstance(value, (dict, list))}
+    if name:
+        table = table.get(name, {})
+    known = {option.name for option in options}
+    # Tables and lists belong to the other commands, which check them themselves.
+    scalars = {key: value for key, value in table.items() if not isinstance(value, (dict, list))}
     unknown = sorted(set(scalars) - known)
     if unknown:
-        msg = f"{path} sets {', '.join(unknown)} in [tool.sage-migrate], which is no setting."
+        where = f"tool.sage-migrate.{name}" if name else "tool.sage-migrate"
+        msg = f"{path} sets {', '.join(unknown)} in [{where}], which is no setting."
         raise UsageError(msg, remedy=f"Known settings: {', '.join(sorted(known))}.")
-    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in scalars.items()}
+    return {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in scalars.items()}
 
 
 def _read_database_url(environment: Mapping[str, str]) -> DatabaseURL | None:

@@ -61,7 +61,7 @@ def read_status(settings: Settings, interruption: Interruption, target: str = "h
         GateError: the database cannot be reached, or the history is broken.
     """
     project = load_project(settings)
-    return _ask(settings, project, interruption, target)
+    return ask_status(settings, project, interruption, target)
 
 
 def dry_run(settings: Settings, interruption: Interruption, target: str) -> Status:
@@ -71,7 +71,7 @@ def dry_run(settings: Settings, interruption: Interruption, target: str) -> Stat
         GateError: the database cannot be reached, or the history is broken.
     """
     project = load_project(settings)
-    status = _ask(settings, project, interruption, target)
+    status = ask_status(settings, project, interruption, target)
     declared = [{"revision": revision, "phase": project.declaration(revision).phase} for revision in status.pending]
     log.info("plan", dry_run=True, state=status.state, current=status.current, target=target, pending=declared)
     for before, revision in zip((*status.current[:1], *status.pending), status.pending, strict=False):
@@ -79,7 +79,12 @@ def dry_run(settings: Settings, interruption: Interruption, target: str) -> Stat
     return status
 
 
-def _ask(settings: Settings, project: Project, interruption: Interruption, target: str) -> Status:
+def ask_status(settings: Settings, project: Project, interruption: Interruption, target: str = "heads") -> Status:
+    """Return where the database of ``settings`` is, by the env.py of a project that is read already.
+
+    Raises:
+        GateError: the database cannot be reached, or env.py failed.
+    """
     head = project.resolve(target) or project.heads
     offer_url(settings, project)
     with Gate(settings, interruption) as gate:

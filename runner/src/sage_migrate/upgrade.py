@@ -1,6 +1,7 @@
 """The gate on one screen: wait, preflight, lock, apply, verify, report."""
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sage_migrate.advisory_lock import acquire_lock
@@ -19,22 +20,32 @@ from sage_migrate.session import Connect, connect_by_url, quote_literal
 from sage_migrate.settings import Settings
 
 
-def upgrade(
-    settings: Settings, target: str, report: Report, interruption: Interruption, fingerprint: str | None = None
+def upgrade(  # noqa: PLR0913, PLR0917  the last three are a fleet's
+    settings: Settings,
+    target: str,
+    report: Report,
+    interruption: Interruption,
+    fingerprint: str | None = None,
+    project: Project | None = None,
+    tenants: Sequence[str] | None = None,
 ) -> None:
     """Bring the database to ``target``, up or down as ``report`` says, or leave every revision whole and say why it stops.
+
+    A ``project`` that is read already is not read again. A run of some ``tenants`` of the database lets those of others be.
 
     Raises:
         GateError: one for each way to end short of the target; ``report`` then says what was applied.
     """
-    project = load_project(settings)
+    project = project or load_project(settings)
     report.target = project.resolve(target)
     offer_url(settings, project)
     with Gate(settings, interruption) as gate:
         gate.recorder = report.recorder
         if settings.database_url is not None:
-            open_gate(gate, connect_by_url(settings))
-        run = MigrationRun(gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection)))
+            open_gate(gate, connect_by_url(settings), tenants)
+        run = MigrationRun(
+            gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection), tenants)
+        )
         position = run.apply()
         for (database, _), each in run.positions.items():
             gate.turn_to(database)
@@ -45,22 +56,25 @@ def upgrade(
     report.outcome = done if report.applied else "database ahead" if position.ahead else "nothing to do"
 
 
-def open_gate(gate: Gate, connect: Connect) -> None:
+def open_gate(gate: Gate, connect: Connect, tenants: Sequence[str] | None = None) -> None:
     """Wait for the database, check the server, and take the runner's lock."""
     lock = gate.connect_session(connect, "sage-migrate lock")
     watch = gate.connect_session(connect, "sage-migrate watch")
     gate.call(check_server(lock))
     gate.call(check_pooler(lock, watch))
-    gate.expect_deadline_error(
-        lambda: RunnerLockTimeoutError(
-            "Another runner held the migration lock until the deadline.",
-            remedy="The runner_lock_awaited events name it. Run this again when it has ended; if it is dead, end its session "
-            "(pg_terminate_backend).",
-        )
-    )
-    pid, token = gate.call(acquire_lock(lock, if_locked=gate.settings.if_locked))
+    gate.expect_deadline_error(runner_lock_not_had)
+    pid, token = gate.call(acquire_lock(lock, if_locked=gate.settings.if_locked, tenants=tenants))
     gate.expect_deadline_error(None)
     gate.open(LockedDatabase(connect=connect, lock=lock, watch=watch, lock_pid=pid, lock_token=token))
+
+
+def runner_lock_not_had() -> RunnerLockTimeoutError:
+    """Say that the deadline was met while another runner was awaited."""
+    return RunnerLockTimeoutError(
+        "Another runner held the migration lock until the deadline.",
+        remedy="The runner_lock_awaited events name it. Run this again when it has ended; if it is dead, end its session "
+        "(pg_terminate_backend).",
+    )
 
 
 def connect_like(connection: object) -> Connect:

@@ -1,0 +1,241 @@
+"""One run of env.py for many schemas: env.py connects once, and one schema after the other is upgraded on that connection.
+
+A tenant that fails ends the run as it would end any other, through env.py; the next tenant gets a new connection. So it
+does after a revision that changed its session, and after a number of tenants, since a server process remembers every
+table that it ever saw.
+"""
+
+import contextlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from sqlalchemy.engine import Connection
+
+from sage_migrate.advisory_lock import release_lock, take_lock, tenant_key
+from sage_migrate.apply import GateEnvironment, MigrationRun
+from sage_migrate.errors import EndedShortError, UsageError
+from sage_migrate.fleet.attempt import Attempt
+from sage_migrate.fleet.positions import read_positions
+from sage_migrate.fleet.results import CheckTenants, SchemaTask, Task, TenantPosition, UpgradeTenant, is_of_schemas
+from sage_migrate.gate import Gate
+from sage_migrate.lineage import Known
+from sage_migrate.preflight.position import Position
+from sage_migrate.project import offer_url
+from sage_migrate.session import Session, connect_by_url, quote_identifier, quote_literal
+from sage_migrate.upgrade import connect_like, open_gate, runner_lock_not_had, verify
+
+if TYPE_CHECKING:
+    from sage_migrate.fleet.worker import Worker
+
+# What a server process keeps of the tables of so many tenants is some megabytes.
+_TENANTS_PER_CONNECTION = 100
+
+
+class SchemaEnvironment(GateEnvironment):
+    """Alembic's environment, configured anew for each schema with what env.py configured it with."""
+
+    def __init__(self, run: "SchemaRun") -> None:
+        """Prepare for env.py to be run."""
+        super().__init__(run)
+        self._schemas = run
+        self._configured: tuple[tuple[Any, ...], dict[str, Any]] = (), {}
+
+    def configure(self, connection: Connection | None = None, *args: Any, **options: Any) -> None:
+        """Keep what env.py asks for, and let the version table be the schema's own."""
+        self._configured = (connection, *args), options
+        super().configure(connection, *args, **{**options, "version_table_schema": self._schemas.schema})
+
+    def turn_to_schema(self) -> None:
+        """Configure the context for the run's next schema."""
+        arguments, options = self._configured
+        self.configure(*arguments, **options)
+
+
+# As for its parent: the proxy that makes `alembic.context` is registered by exact class.
+SchemaEnvironment._setups[SchemaEnvironment] = SchemaEnvironment._setups[GateEnvironment]  # noqa: SLF001
+
+
+class SchemaRun(MigrationRun):
+    """A run of env.py that does one task after the other where a project's own would do one."""
+
+    def __init__(self, worker: "Worker", gate: Gate, task: SchemaTask, attempt: Attempt) -> None:
+        """Begin with ``task``."""
+        super().__init__(gate, worker.project, attempt.report, worker.target, lambda c: self._open(connect_like(c)))
+        self.task: Task | None = task
+        """The one at hand, until it is answered; then the one that is to be done elsewhere, if any."""
+        self.attempt = attempt
+        self._worker = worker
+        self._environment: SchemaEnvironment | None = None
+        self._adopted: Connection | None = None
+        self._was_reached = False
+        self._done = 0
+
+    @property
+    def schema(self) -> str | None:
+        """The schema of the tenant at hand."""
+        return self.task.tenant.name if isinstance(self.task, UpgradeTenant) else None
+
+    def run_tasks(self) -> None:
+        """Run env.py, and in it one task after the other, until there is none or the connection is to be a new one.
+
+        Raises:
+            GateError: the task at hand failed, and is not answered.
+        """
+        if self.gate.settings.database_url is not None:
+            offer_url(self.gate.settings, self.project)
+            self._open(connect_by_url(self.gate.settings))
+        self.apply()
+        if is_of_schemas(self.task):  # env.py's own transaction is committed by now
+            self._complete()
+
+    def schema_is_gone(self) -> bool:
+        """Tell whether the schema of the task that failed was dropped meanwhile."""
+        if self.schema is None or self.gate.watch is None:
+            return False
+        sql = f"SELECT 1 FROM pg_namespace WHERE nspname = {quote_literal(self.schema)}"  # noqa: S608  quoted
+        with contextlib.suppress(Exception):  # any driver's: then it is not known
+            return not self.gate.call_at_the_end(_count(self.gate.watch, sql))
+        return False
+
+    # What is different from a run of one
+
+    def make_environment(self) -> GateEnvironment:
+        """Return the environment of this run of env.py."""
+        self._adopted, self._was_reached = None, False
+        self._environment = SchemaEnvironment(self)
+        return self._environment
+
+    def adopt(self, connection: Connection) -> None:
+        """Take the one connection that env.py makes under the gate's watch."""
+        if connection is self._adopted:
+            return
+        if self._adopted is not None:
+            self._refuse_second_database()
+            return
+        super().adopt(connection)
+        self._adopted = connection
+
+    def run_with_retries(self, run_migrations: Callable[[], None]) -> None:
+        """Do the task at hand and those that follow, each tenant's revisions as those of a project's one database."""
+        if self._was_reached:
+            self._refuse_second_database()
+            return
+        self._was_reached = True
+        while True:
+            if isinstance(self.task, CheckTenants):
+                with self._refusals():
+                    self._worker.answer(self._check(self.task))
+            else:
+                with self._refusals():
+                    self._enter_schema()
+                super().run_with_retries(run_migrations)
+                assert self._connection is not None
+                if self._connection.is_external:
+                    return  # complete when env.py has committed
+                self._complete()
+            self.task = None
+            if self._is_used_up() or not self._worker.has_task():
+                return
+            self.task = self._worker.receive()
+            if not is_of_schemas(self.task):
+                return
+            self._begin_task()
+
+    def _known(self) -> dict[str, Known]:
+        if self._worker.known is None:
+            self._worker.known = super()._known()
+        return self._worker.known
+
+    def _ended(self) -> Position:
+        if is_of_schemas(self.task):
+            return super()._ended()
+        return cast("Position", self._position)  # after checks alone there is none, and nobody asks
+
+    # One task
+
+    def _open(self, connect: Any) -> None:
+        open_gate(self.gate, connect, tenants=())
+
+    def _begin_task(self) -> None:
+        """Forget the tenant before."""
+        assert isinstance(self.task, CheckTenants | UpgradeTenant)
+        self.attempt.end()
+        self.attempt = self._worker.begin(self.task)
+        self.report = self.attempt.report
+        self.positions, self._position, self._plan, self._tries = {}, None, (), 0
+        self._refusal = self._raised = None
+        self.gate.start_over(self.attempt.settings, self.attempt.interruption)
+        self.gate.guard.take_blockers()
+
+    def _enter_schema(self) -> None:
+        assert self.schema is not None
+        assert self.gate.database is not None
+        assert self._connection is not None
+        assert self._environment is not None
+        self.gate.expect_deadline_error(runner_lock_not_had)
+        self.gate.call(
+            take_lock(self.gate.database.lock, tenant_key(self.schema), if_locked=self.gate.settings.if_locked)
+        )
+        self.gate.expect_deadline_error(None)
+        if not self._connection.enter_schema(self.schema, *self._worker.shared_schemas):
+            raise EndedShortError(
+                f"There is no schema {self.schema}.",
+                remedy="Take the tenant out of the source, or create its schema.",
+            )
+        self._environment.turn_to_schema()
+
+    def _check(self, task: CheckTenants) -> list[TenantPosition]:
+        assert self.gate.database is not None
+        assert self._environment is not None
+        table = self._environment.get_context().version_table
+        names = [tenant.name for tenant in task.tenants]
+        return self.gate.call(self._read_as_owner(self.gate.database.lock, names, table))
+
+    async def _read_as_owner(self, session: Session, names: list[str], table: str) -> list[TenantPosition]:
+        role = self.gate.settings.role
+        if role:
+            await session.fetch(f"SET ROLE {quote_identifier(role)}")
+        try:
+            return await read_positions(session, names, table, self.project, self._known())
+        finally:
+            if role:
+                await session.fetch("RESET ROLE")
+
+    def _complete(self) -> None:
+        """Verify what the tenant's transactions left, and answer."""
+        assert self._position is not None
+        assert self.schema is not None
+        assert self.gate.database is not None
+        for position in self.positions.values():
+            verify(self.gate, position, self.report, self.project)
+        self.gate.rest()
+        self.gate.start(release_lock(self.gate.database.lock, tenant_key(self.schema)))
+        self._done += 1
+        state = "applied" if self.report.applied else "ahead" if self._position.ahead else "at-head"
+        self._worker.answer(self.attempt.result(state))
+        self.task = None
+
+    def _is_used_up(self) -> bool:
+        assert self._connection is not None
+        return (
+            self._connection.changed_session
+            or self._done >= _TENANTS_PER_CONNECTION
+            or self.gate.interruption.error is not None
+        )
+
+    def _refuse_second_database(self) -> None:
+        """Refuse an env.py that goes on to another database, or runs migrations again: it would be whose tenants'."""
+        if self.task is None:
+            self.task = self._worker.receive()
+            if is_of_schemas(self.task):
+                self._begin_task()
+        if is_of_schemas(self.task):
+            with self._refusals():
+                raise UsageError(
+                    "env.py runs migrations more than once, and a fleet of schemas needs one that does so once.",
+                    remedy="Let env.py migrate what `-x tenant=NAME` names, and say --tenant-is argument.",
+                )
+
+
+async def _count(session: Session, sql: str) -> int:
+    return len(await session.fetch(sql))

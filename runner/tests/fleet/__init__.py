@@ -1,0 +1,1 @@
+"""Many tenants, one release."""
