@@ -8,8 +8,20 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.chart.helm import APP, APP_VALUES, MINIMAL, REPOSITORY, Helm, each_chart, each_values_file, of_kind
+from tests.chart.helm import (
+    APP,
+    APP_VALUES,
+    MINIMAL,
+    REPOSITORY,
+    Helm,
+    container,
+    each_chart,
+    each_values_file,
+    of_kind,
+    the,
+)
 
 
 @pytest.fixture
@@ -52,6 +64,19 @@ def test_package_renders_the_same(helm: Helm, chart: Path, tmp_path: Path) -> No
     assert helm.render(package, MINIMAL[chart]) == helm.render(chart, MINIMAL[chart])
 
 
+def test_published_chart_runs_the_image_of_its_release(helm: Helm, tmp_path: Path) -> None:
+    """By its digest, so that nobody can put another image under the tag; Artifact Hub scans the same one."""
+    image = f"registry.example/team/sage-app@sha256:{'0' * 64}"
+    prefix, digest = "registry.example/team", image.partition("@")[2]
+    subprocess.run([REPOSITORY / "ci" / "package-charts.sh", prefix, digest, tmp_path], check=True, capture_output=True)
+    (package,) = tmp_path.glob("sage-app-*.tgz")
+    rendered = helm.render(package, APP_VALUES)
+    assert [container(the(rendered, kind))["image"] for kind in ("Deployment", "Job")] == [image, image]
+    annotations = yaml.safe_load(helm.run("show", "chart", package).stdout)["annotations"]
+    assert yaml.safe_load(annotations["artifacthub.io/images"]) == [{"name": "sage-app", "image": image}]
+    assert [path.name for path in tmp_path.glob("migration-gate-*.tgz")] != []
+
+
 @each_values_file
 def test_lint_has_nothing_to_say(helm: Helm, values: Path) -> None:
     """With warnings as errors, for each values file that is installed in a test."""
@@ -67,6 +92,6 @@ def test_chart_testing_has_nothing_to_say(helm: Helm, tools: dict[str, Path], tm
     command: list[str | Path] = [tools["ct"], "lint", "--config", "ci/ct.yaml"]
     environment = {**os.environ, "PATH": path}
     done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
