@@ -1,6 +1,6 @@
 """What the stall guard costs a crowded server: ``python -m bench.snapshot_cost``.
 
-The server has 1,000 connections, of which 200 wait for a lock. Reports the price of one snapshot of pg_locks, then
+The server has 1,000 connections, of which 200 wait for a lock. Reports the price of one look at pg_locks, then
 what the sessions of a real gate use of a core of the server while its migration works, and while it waits for a
 reader to end: first with the other connections idle, then with 400 of them in the middle of a transaction that holds
 some twenty locks. The exit status is 1 when it is more than it may be.
@@ -9,15 +9,14 @@ some twenty locks. The exit status is 1 when it is more than it may be.
 import asyncio
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TypeAlias
 
 import asyncpg
 import psutil
-from sage_migrate.lock_waits import take_snapshot
+from sage_migrate.lock_waits import LockWaits, glance, take_snapshot
 from sage_migrate.scratch_server import scratch_server
 from sage_migrate.session import AsyncpgSession
 
@@ -57,20 +56,20 @@ _WAITS = Scenario(name="waits", title="", revisions=("ALTER TABLE wanted ADD COL
 async def main(url: str) -> int:
     """Report the figures; return 1 when the guard costs more of a core than it may."""
     highest = 0.0
-    print("| locks held | waited for | one snapshot | answered in | migration works | migration waits for a reader |")
+    print("| locks held | waited for | a glance | a snapshot | migration works | migration waits for a reader |")
     print("|---|---|---|---|---|---|")
     async with _crowd(url) as (connection, others):
         for using in ([], others[:IN_TRANSACTION]):
             for each in using:
                 await each.execute(_USE)
             held, waiting = await _count_locks(connection)
-            wall, server = await _price_of_a_snapshot(url)
+            glances, snapshots = await _price_of_looks(url)
             works = await _percent_of_a_core(url, connection, _WORKS, _IS_AT_WORK)
             await others[-1].execute("BEGIN; SELECT FROM wanted")
             waits = await _percent_of_a_core(url, connection, _WAITS, _IS_WAITING)
             await others[-1].execute("ROLLBACK")
             print(
-                f"| {held} | {waiting} | {1000 * server:.1f} ms of a core | {1000 * wall:.1f} ms "
+                f"| {held} | {waiting} | {1000 * glances:.1f} ms of a core | {1000 * snapshots:.1f} ms of a core "
                 f"| {works:.2f} % of a core | {waits:.2f} % of a core |",
                 flush=True,
             )
@@ -113,18 +112,22 @@ async def _count_locks(connection: Connection) -> tuple[int, int]:
     return row[0], row[1]
 
 
-async def _price_of_a_snapshot(url: str) -> tuple[float, float]:
-    """Return the seconds until its answer, and the seconds of a core of the server."""
+async def _price_of_looks(url: str) -> tuple[float, float]:
+    """Return the seconds of a core of the server that a glance takes, and a snapshot."""
     connection = await asyncpg.connect(url, statement_cache_size=0)
     session = AsyncpgSession(connection)
-    await take_snapshot(session)
-    used, began = _seconds_used([connection.get_server_pid()]), time.monotonic()
-    for _ in range(_SNAPSHOTS):
-        await take_snapshot(session)
-    wall = time.monotonic() - began
-    used = _seconds_used([connection.get_server_pid()]) - used
+    pid = connection.get_server_pid()
+
+    async def price(look: Callable[[], Awaitable[LockWaits]]) -> float:
+        await look()
+        used = _seconds_used([pid])
+        for _ in range(_SNAPSHOTS):
+            await look()
+        return (_seconds_used([pid]) - used) / _SNAPSHOTS
+
+    prices = await price(lambda: glance(session, pid)), await price(lambda: take_snapshot(session))
     await connection.close()
-    return wall / _SNAPSHOTS, used / _SNAPSHOTS
+    return prices
 
 
 async def _percent_of_a_core(url: str, connection: Connection, scenario: Scenario, started: str) -> float:

@@ -28,18 +28,19 @@ RESULTS = Path(__file__).parent.parent / "docs" / "bench" / "speed.md"
 _BINARIES = Path(sys.executable).parent
 _COMMANDS = {
     "bare": (str(_BINARIES / "alembic"), "upgrade", "head"),
+    "each": (str(_BINARIES / "alembic"), "upgrade", "head"),
     "gate": (str(_BINARIES / "sage-migrate"), "upgrade"),
 }
 _INI = "[alembic]\nscript_location = %(here)s/migrations\nsqlalchemy.url = {url}\n"
 _ENVS = {
     "asyncpg": """
-import asyncio
+import asyncio, os
 from alembic import context
 from sqlalchemy import pool
 from sqlalchemy.ext.asyncio import async_engine_from_config
 
 def migrate(connection):
-    context.configure(connection=connection)
+    context.configure(connection=connection, transaction_per_migration="COMMIT_EACH" in os.environ)
     with context.begin_transaction():
         context.run_migrations()
 
@@ -51,12 +52,13 @@ async def main():
 asyncio.run(main())
 """,
     "psycopg2": """
+import os
 from alembic import context
 from sqlalchemy import engine_from_config, pool
 
 engine = engine_from_config(context.config.get_section("alembic"), poolclass=pool.NullPool)
 with engine.connect() as connection:
-    context.configure(connection=connection)
+    context.configure(connection=connection, transaction_per_migration="COMMIT_EACH" in os.environ)
     with context.begin_transaction():
         context.run_migrations()
 """,
@@ -146,7 +148,9 @@ def _measure(scenario: Scenario, server: ScratchServer, scratch: Path) -> Mappin
         for name, command in _COMMANDS.items():
             if scenario.is_pending:
                 databases[name] = _database(server, f"{key}_{name}_{next(numbers)}")
-            run = _run(command, directory, server.url(databases[name], driver=scenario.driver))
+            run = _run(
+                command, directory, server.url(databases[name], driver=scenario.driver), commit_each=name == "each"
+            )
             if turn:  # the first one compiles the revisions, and migrates where nothing shall be pending
                 runs[name].append(run)
     return runs
@@ -170,9 +174,10 @@ def _database(server: ScratchServer, name: str) -> str:
     return name
 
 
-def _run(command: Sequence[str], directory: Path, url: str) -> Run:
+def _run(command: Sequence[str], directory: Path, url: str, *, commit_each: bool) -> Run:
     (directory / "alembic.ini").write_text(_INI.format(url=url.replace("%", "%%")))
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": url, "SAGE_MIGRATE_DEADLINE": "20min"}
+    environment |= {"COMMIT_EACH": "1"} if commit_each else {}
     started = time.monotonic()
     process = subprocess.Popen(
         command, cwd=directory, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -187,9 +192,11 @@ def _run(command: Sequence[str], directory: Path, url: str) -> Run:
     return Run(seconds=seconds, cpu_seconds=usage.ru_utime + usage.ru_stime, megabytes=usage.ru_maxrss / 1024)
 
 
-def _ratio(runs: Mapping[str, Sequence[Run]], what: Literal["seconds", "cpu_seconds", "megabytes"]) -> float:
+def _ratio(
+    runs: Mapping[str, Sequence[Run]], what: Literal["seconds", "cpu_seconds", "megabytes"], beside: str = "bare"
+) -> float:
     """Return the median of the ratios of neighbours: a slow moment of the machine meets both."""
-    pairs = zip(runs["gate"], runs["bare"], strict=True)
+    pairs = zip(runs["gate"], runs[beside], strict=True)
     return float(statistics.median(getattr(gate, what) / getattr(bare, what) for gate, bare in pairs))
 
 
@@ -199,7 +206,8 @@ def _row(scenario: Scenario, runs: Mapping[str, Sequence[Run]], wall: float, mem
         return f"{bare:.{digits}f} | {gate:.{digits}f}"
 
     return (
-        f"| {scenario.name} | {pair('seconds', 2)} | **{wall:.2f}** | {scenario.bound} | {pair('cpu_seconds', 2)} "
+        f"| {scenario.name} | {pair('seconds', 2)} | **{wall:.2f}** | {scenario.bound} "
+        f"| {_ratio(runs, 'seconds', 'each'):.2f} | {pair('cpu_seconds', 2)} "
         f"| {_ratio(runs, 'cpu_seconds'):.2f} | {pair('megabytes', 0)} | {memory:.2f} | {scenario.rounds} |"
     )
 
@@ -247,14 +255,16 @@ def _page(rows: Sequence[str], base: float, ours: float, circumstances: str) -> 
 Both upgrade the same project, each in a process of its own, in turn, Python's start included. Ratios are medians of the
 ratios of neighbours; below 1 the gate is quicker. {circumstances}
 
-| what is to do | bare, s | gate, s | ratio | bound | bare, s of CPU | gate, s of CPU | ratio | bare, MB | gate, MB | ratio | rounds |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
+| what is to do | bare, s | gate, s | ratio | bound | to a commit each | bare, CPU | gate, CPU | ratio | bare, MB | gate | ratio | rounds |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|
 {chr(10).join(rows)}
 
 The drivers are asyncpg, and psycopg2 where it says so. The gate commits each revision on its own and watches it for stalls;
-bare Alembic has one transaction for all of them. With nothing to do the gate runs neither env.py nor SQLAlchemy, where an
-earlier run proved the answer ([architecture](../ARCHITECTURE.md)). That it is quicker with one revision pending comes of a
-third of bare Alembic's time being garbage collection, while modules are imported and at the end, which the gate spares.
+bare Alembic has one transaction for all of them. "To a commit each" is the ratio to bare Alembic that is told to commit each
+revision too (`transaction_per_migration`): what is above 1 there is the gate's own. With nothing to do the gate runs
+neither env.py nor SQLAlchemy, where an earlier run proved the answer ([architecture](../ARCHITECTURE.md)).
+That it is quicker with one revision pending comes of a third of bare Alembic's time being garbage collection, while modules
+are imported and at the end, which the gate spares.
 
 Memory is the most that the process held, bound {_MEMORY_BOUND}. Installed size of Python's library and the five packages:
 {base:.1f} MB; with the gate {ours:.1f} MB, {ours / base:.3f} times as much, bound {_SIZE_BOUND}.

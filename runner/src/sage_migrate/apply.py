@@ -161,7 +161,7 @@ class MigrationRun:
             position = check_position(self.project, self.gate.settings, heads, context, self.destination, self._known)
             steps = [] if position.ahead else self._pending_steps(heads)
             self._begin_plan(position, steps)
-            if not self.report.is_downgrade:
+            if self.gate.settings.require_review and not self.report.is_downgrade:
                 files = {step.revision.revision: Path(step.revision.path) for step in steps}
                 check_reviewed(self.gate.settings, Path(self.project.script.dir), files)
         if not steps and position.lineage_is_stale and not position.ahead:

@@ -61,7 +61,10 @@ class Declaration:
         return default if self.maintenance_window is None else float("inf")
 
 
-def declaration_of(module: ModuleType, path: Path) -> Declaration:
+_NONE = Declaration()
+
+
+def declaration_of(module: ModuleType, path: str) -> Declaration:
     """Return the declaration in ``module``, or the default one.
 
     Raises:
@@ -69,7 +72,7 @@ def declaration_of(module: ModuleType, path: Path) -> Declaration:
     """
     declared = getattr(module, NAME, None)
     if declared is None:
-        return Declaration()
+        return _NONE
     if not isinstance(declared, dict):
         raise _unusable(path, "it is not a dict")
     unknown = sorted(set(declared) - set(Declaration.__dataclass_fields__))
@@ -99,7 +102,7 @@ def declaration_of(module: ModuleType, path: Path) -> Declaration:
     )
 
 
-def _backfill(declared: object, path: Path) -> Backfill:
+def _backfill(declared: object, path: str) -> Backfill:
     texts = ("table", "set", "where")
     if not isinstance(declared, dict) or not set(texts) <= set(declared) <= set(Backfill.__dataclass_fields__):
         raise _unusable(
@@ -123,8 +126,8 @@ def _time(hour: str, minute: str) -> time:
     return time(int(hour), int(minute))
 
 
-def _unusable(path: Path, why: str) -> HistoryBrokenError:
+def _unusable(path: str, why: str) -> HistoryBrokenError:
     return HistoryBrokenError(
-        f"The declaration `{NAME} = …` in {path.name} cannot be used: {why}.",
+        f"The declaration `{NAME} = …` in {Path(path).name} cannot be used: {why}.",
         remedy=f"Known keys: {', '.join(Declaration.__dataclass_fields__)}.",
     )

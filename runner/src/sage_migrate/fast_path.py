@@ -60,7 +60,7 @@ def fingerprint(settings: Settings, environment: Mapping[str, str] = os.environ)
             ).encode(),
             repr((url.driver, url.user, url.hosts, url.database, sorted(url.query.items()))).encode(),
             settings.config_file.read_bytes(),
-            *_files(directory),
+            *_files(str(directory)),
         ):
             digest.update(len(part).to_bytes(8) + part)
     except OSError:
@@ -117,12 +117,21 @@ def _configures_once(env: Path) -> bool:
     return not loops and any(isinstance(node, ast.Attribute) and node.attr == "configure" for node in nodes)
 
 
-def _files(directory: Path) -> Iterator[bytes]:
-    """Yield names and contents of all that Alembic may read below ``directory``."""
-    for path in sorted(directory.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            yield str(path.relative_to(directory)).encode()
-            yield path.read_bytes()
+def _files(directory: str, below: str = "") -> Iterator[bytes]:
+    """Yield names and contents of all that Alembic may read in ``directory``.
+
+    Raises:
+        OSError: also where a directory is a link, since what is behind it may change without it.
+    """
+    for entry in sorted(os.scandir(directory), key=lambda each: each.name):
+        name = f"{below}/{entry.name}"
+        if entry.is_file():
+            yield name.encode()
+            yield Path(entry.path).read_bytes()
+        elif entry.is_symlink():
+            raise OSError
+        elif entry.name != "__pycache__":
+            yield from _files(entry.path, name)
 
 
 def _script_directory(settings: Settings) -> Path | None:

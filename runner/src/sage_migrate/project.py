@@ -71,7 +71,8 @@ class Project:
 
     def declaration(self, revision: str) -> Declaration:
         """Return what the revision's file declares for the gate."""
-        return declaration_of(self.scripts[revision].module, Path(self.scripts[revision].path))
+        script = self.scripts[revision]
+        return declaration_of(script.module, script.path)
 
     def resolve(self, target: str) -> tuple[str, ...]:
         """Return the revisions that ``target`` (``head``, ``heads``, ``branch@head``, an id) stands for.
@@ -221,9 +222,10 @@ def _checked(project: Project) -> Iterator[Script]:
     paths: dict[str, list[str]] = defaultdict(list)
     scripts = list(project.script._load_revisions())  # noqa: SLF001  the only way to see both of two files
     for script in scripts:
-        paths[script.revision].append(Path(script.path).name)
-    for revision, files in paths.items():
-        if len(files) > 1:
+        paths[script.revision].append(script.path)
+    for revision, twice in paths.items():
+        if len(twice) > 1:
+            files = [Path(each).name for each in twice]
             msg = f"Revision {revision} is declared by {len(files)} files: {', '.join(sorted(files))}."
             raise HistoryBrokenError(
                 msg, remedy="Give one of them an id of its own.", facts={"revision": revision, "files": files}

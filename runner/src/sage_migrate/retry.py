@@ -18,7 +18,7 @@ from sage_migrate.settings import Settings
 
 _LOOK_SECONDS = 0.1
 # A crowded server is looked at less often. The lock is still had within a second of the moment at which it can be.
-_LONGEST_LOOK_SECONDS = 0.5
+_LONGEST_LOOK_SECONDS = 0.8
 _JITTER_SECONDS = 0.2
 _LONGEST_BLIND_WAIT_SECONDS = 5.0
 _SAY_SECONDS = 5.0

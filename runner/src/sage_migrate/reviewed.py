@@ -24,7 +24,7 @@ def check_reviewed(settings: Settings, directory: Path, pending: Mapping[str, Pa
         NotReviewedError: one differs, and this run was not told to apply it all the same.
         UsageError: it was, and nobody said why.
     """
-    if not settings.require_review or not pending:
+    if not pending:
         return
     allowed = {each.strip() for each in (settings.allow_unreviewed or "").split(",")} - {""}
     if allowed and not settings.reason:

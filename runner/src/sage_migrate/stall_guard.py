@@ -16,6 +16,7 @@ from sage_migrate.lock_waits import (
     WaitClock,
     describe_relation,
     describe_sessions,
+    glance,
     seconds_until_next_look,
     take_snapshot,
 )
@@ -77,16 +78,23 @@ class StallGuard:
             if time.monotonic() >= min(look, look_in_try if backend.running else _NEVER):
                 began = time.monotonic()
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    snapshot = await take_snapshot(session)
+                    waits = await self._look(session, backend.pid)
+                cost = time.monotonic() - began
                 rest = seconds_until_next_look(
-                    time.monotonic() - began, at_least=min(budget / 2, _LONGEST_REST_SECONDS), at_most=budget * 0.9
+                    cost, at_least=min(budget / 2, _LONGEST_REST_SECONDS), at_most=budget - cost
                 )
-                waits = self._clock.measure(snapshot, time.monotonic())
                 queued = bool(waits.waits_of(backend.pid))
                 look_in_try = time.monotonic() + half_try if queued else _NEVER
                 due = await self._judge(session, backend, waits)
                 look = time.monotonic() + max(_TICK_SECONDS, min(due, rest, self._gate.recorder.look_seconds))
                 await self._gate.recorder.look(session, backend.pid, waits)
+
+    async def _look(self, session: Session, pid: int) -> LockWaits:
+        """Return who waits for whom, all of it where ``pid`` is concerned."""
+        waits = self._clock.measure(await glance(session, pid), time.monotonic())
+        if waits.concern(pid):
+            waits = self._clock.measure(await take_snapshot(session), time.monotonic())
+        return waits
 
     async def _judge(self, session: Session, backend: "MigrationBackend", waits: LockWaits) -> float:
         """Act on a snapshot; return in how many seconds the longest wait will have to be looked at again."""
