@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line on stdout, or coloured lines for a person on a terminal."""
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -37,7 +38,8 @@ class _Events:
         import structlog
 
         if self.as_json:
-            return structlog.processors.JSONRenderer(default=str)
+            encode = json.JSONEncoder(default=str).encode  # json.dumps would make an encoder for each event
+            return structlog.processors.JSONRenderer(lambda event, **_: encode(event))
         return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
 
     @cached_property
@@ -55,7 +57,7 @@ class _Events:
             wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
             context_class=dict,
             cache_logger_on_first_use=False,
-        )
+        ).bind()
 
     def __getattr__(self, level: str) -> Any:
         """Return the logger's method for ``level``."""
