@@ -106,6 +106,18 @@ def test_a_copy_of_the_database_is_proved_by_its_own_run(
         database.execute(f"DROP DATABASE {database.name}_copy WITH (FORCE)")
 
 
+def test_a_directory_that_is_a_link_takes_the_full_path(at_head: Project, database: Database, gate: CommandLine) -> None:
+    """What is behind a link may change: a revision that is added there is applied."""
+    versions = at_head.migrations / "versions"
+    elsewhere = at_head.directory / "elsewhere"
+    versions.rename(elsewhere)
+    versions.symlink_to(elsewhere)
+    gate.run(at_head, "upgrade").expect(0)
+    at_head.add("b2", "CREATE TABLE orders (id int)")
+    gate.run(at_head, "upgrade").expect(0)
+    assert database.version() == ["b2"]
+
+
 @pytest.mark.parametrize("loop", ["for tenant in tenants: migrate(tenant)", "[migrate(tenant) for tenant in tenants]"])
 def test_tenants_that_the_database_lists(loop: str, project: Project, database: Database, gate: CommandLine) -> None:
     """A tenant that is new since the proof is migrated: only env.py knows of it, also where it was the only one."""
