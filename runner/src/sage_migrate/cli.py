@@ -28,7 +28,7 @@ REVIEW_TIME = {
     "init": "a new service; the gate for an existing one; a newer template for an old one",
     "revision": "a revision of what the models say and the database does not, linted, traced, with its review begun",
     "trace": "run the pending revisions on a scratch PostgreSQL, and report what they lock, rewrite and break",
-    "lint": "static rules: what the revisions would do to a live database",
+    "lint": "static rules: what revisions would do to a live database; models, sessions in async code, routes",
     "stats": "how big production's tables are, as a file for `lint` and `trace`; reads no row, changes nothing",
     "review": "the cycle docs: write reviews of new revisions, fail without them, list what was reviewed",
 }

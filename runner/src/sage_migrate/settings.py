@@ -3,9 +3,6 @@
 import argparse
 import itertools
 import os
-import shlex
-import subprocess
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -155,6 +152,9 @@ class Settings:
         """
         if self.password_command is None:
             return None
+        import shlex
+        import subprocess
+
         try:
             done = subprocess.run(  # noqa: S603  the operator's own command
                 shlex.split(self.password_command), capture_output=True, check=True, text=True, timeout=30
@@ -302,6 +302,8 @@ def find_config(given: str | None) -> Path:
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -12,8 +12,8 @@ import sqlite3
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -302,16 +302,16 @@ _END_WHAT_IS_LEFT = (
 )
 
 
-def main() -> None:
-    """Run a share of the corpus."""
-    url, share = sys.argv[1:]
-    position, _, of = share.partition("/")
+def observe_all(
+    url: str, cases: Iterable[LabelledModule], around: Callable[[], AbstractContextManager[object]] = nullcontext
+) -> dict[str, list[str]]:
+    """Return what each application that can run was seen to do, within ``around``, on freshly filled tables."""
     engine = create_engine(url)
     Base.metadata.create_all(engine)
     gc.freeze()  # what is imported stays: no collection has to look at it
     seen = {}
-    for number, case in enumerate(read_corpus("session_corpus")):
-        if not case.requests or number % int(of) != int(position):
+    for case in cases:
+        if not case.requests:
             continue
         with Session(engine) as session, session.begin():
             session.execute(text(_END_WHAT_IS_LEFT))
@@ -320,10 +320,18 @@ def main() -> None:
                 user = User(email=f"{name}@shop.example", name=name, biography="…")
                 user.orders.append(Order(total=1, items=[Item(name="pen")]))
                 session.add(user)
-        with redirect_stdout(sys.stderr):  # ours is for the answer
+        with redirect_stdout(sys.stderr), around():  # ours is for the answer
             seen[case.name] = sorted(observe(case, url))
     engine.dispose()
-    sys.stdout.write(json.dumps(seen))
+    return seen
+
+
+def main() -> None:
+    """Run a share of the corpus."""
+    url, share = sys.argv[1:]
+    position, _, of = share.partition("/")
+    cases = list(read_corpus("session_corpus"))[int(position) :: int(of)]
+    sys.stdout.write(json.dumps(observe_all(url, cases)))
 
 
 if __name__ == "__main__":

@@ -4,21 +4,23 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sage_migrate.errors import UsageError
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Analysis
 from sage_migrate.lint.calming import weigh
-from sage_migrate.lint.changes import Changes
 from sage_migrate.lint.findings import Severity, Violation
 from sage_migrate.lint.ignores import read_ignores
 from sage_migrate.lint.project import Module, Project
 from sage_migrate.lint.project.files import find_files
-from sage_migrate.lint.reader.operations import read_revision
 from sage_migrate.lint.revisions import Revision, ancestors_that_matter, in_order, read_headers, read_revision_file
-from sage_migrate.lint.rule import Finding, ModuleRule, RevisionRule, RevisionSource, Rule, StepRule, all_rules
+from sage_migrate.lint.rule import Finding, ModuleRule, RevisionRule, RevisionSource, Rule, StepRule, rules_of
 from sage_migrate.lint.schema import Schema
 from sage_migrate.stats.sizes import Sizes
+
+if TYPE_CHECKING:
+    from sage_migrate.lint.changes import Changes
 
 UNUSED_IGNORE = "SM198"
 UNREADABLE = "SM197"
@@ -43,7 +45,7 @@ class Settings:
     """Bases, as `app.models:Base`, whose models are imported and inspected: nothing else of a project is executed."""
     sizes: Sizes = _UNKNOWN
     """Of production's tables, as far as they are known."""
-    changes: Changes | None = None
+    changes: "Changes | None" = None
     """Where only these are asked for: their new revisions are one unreleased batch."""
 
 
@@ -114,7 +116,7 @@ def _seen_alive(imports: tuple[str, ...], project: Project) -> dict[Module, list
     if imports:
         from sage_migrate.lint.models.live import inspect_models
 
-        rules = {rule.code: rule for rule in all_rules()}
+        rules = {rule.code: rule for rule in rules_of("models")}
         for each in inspect_models(imports, project):
             module = project.module_at(each.path)
             if module is not None:
@@ -127,15 +129,15 @@ def check_module(module: Module, project: Project, alive: Iterable[Violation] = 
     found: dict[Violation, None] = {}
     # Whatever else is no Python (a template, a test's data) is not ours to speak of.
     unread = any(library in module.source for library in _LIBRARIES) and not module.tree.body and module.error
-    for rule in all_rules():
+    for rule in (*rules_of("models"), *rules_of("sessions"), *rules_of("routes")):
         if isinstance(rule, ModuleRule):
             try:
                 for each in rule.check_module(module, project):
                     found[_violation(rule, each, module.path, None)] = None
             except RecursionError:
                 unread = "it is nested too deeply"
-    told = {(each.code, each.line) for each in found}
-    found |= {each: None for each in alive if (each.code, each.line) not in told}
+    shown = {(each.code, each.line): each for each in alive}
+    found = {each: None for each in found if (each.code, each.line) not in shown} | dict.fromkeys(shown.values())
     if unread:
         yield Violation(
             code=UNREADABLE,
@@ -155,6 +157,8 @@ def check_revision(  # noqa: C901  the order of reading, walking and asking stan
     revision: Revision, schema: Schema, batch: set[str], *, sizes: Sizes = _UNKNOWN, silent: bool = False
 ) -> Iterator[Violation]:
     """Yield a revision's violations; ``schema`` takes in what it changes, and ``batch`` the tables that it makes."""
+    from sage_migrate.lint.reader.operations import read_revision
+
     statements = read_revision(revision.path, revision.tree)
     before = Schema()
     if not silent and any(
@@ -172,7 +176,7 @@ def check_revision(  # noqa: C901  the order of reading, walking and asking stan
         new_tables=batch,
     )
     found: list[Violation] = []
-    step_rules = [rule for rule in all_rules() if isinstance(rule, StepRule)]
+    step_rules = [rule for rule in rules_of("revisions") if isinstance(rule, StepRule)]
     for step in analysis.steps():
         if silent:
             continue
@@ -183,7 +187,7 @@ def check_revision(  # noqa: C901  the order of reading, walking and asking stan
     if silent:
         return
     source = RevisionSource(path=str(revision.path), source=revision.source, tree=revision.tree)
-    for other in all_rules():
+    for other in rules_of("revisions"):
         if isinstance(other, RevisionRule):
             found += [_violation(other, each, revision.path, None) for each in other.check_revision(source, analysis)]
     yield from _without_ignored(dict.fromkeys(found), revision.path, revision.source, revision.tree)

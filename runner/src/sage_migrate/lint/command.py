@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: pglast is missing, or a setting cannot be used.
     """
-    try:
-        import pglast.parser  # noqa: F401
-    except ImportError as error:
-        raise UsageError("lint needs PostgreSQL's grammar.", remedy="pip install 'sage-migrate[lint]'.") from error
-    from sage_migrate.lint.baseline import leave_out_known, read_baseline, write_baseline
+    if find_spec("pglast") is None:
+        raise UsageError("lint needs PostgreSQL's grammar.", remedy="pip install 'sage-migrate[lint]'.")
     from sage_migrate.lint.check import lint
     from sage_migrate.lint.output import FORMATS
 
@@ -85,12 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
         )
     violations = list(lint(settings))
     if arguments.write_baseline:
+        from sage_migrate.lint.baseline import write_baseline
+
         write_baseline(Path(baseline), violations)
         sys.stdout.write(f"{baseline} now knows {len(violations)} finding{'s' * (len(violations) != 1)}.\n")
         return 0
     if settings.changes is not None:
         violations = [each for each in violations if settings.changes.touch(each)]
     if baseline:
+        from sage_migrate.lint.baseline import leave_out_known, read_baseline
+
         violations = list(leave_out_known(violations, read_baseline(Path(baseline))))
     sys.stdout.write(f"{FORMATS[arguments.format](violations)}\n")
     limit = SEVERITIES.index(settings.fail_on)
@@ -99,9 +100,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _explain(code: str) -> str:
     from sage_migrate.lint.page import page
-    from sage_migrate.lint.rule import all_rules
+    from sage_migrate.lint.rule import all_rules, find_rule
 
-    rule = next((each for each in all_rules() if each.code == code), None)
+    rule = find_rule(code)
     if rule is None:
         raise UsageError(
             f"There is no rule {code}.", remedy=f"The rules: {', '.join(each.code for each in all_rules())}."
@@ -110,13 +111,12 @@ def _explain(code: str) -> str:
 
 
 def _settings(arguments: argparse.Namespace, config: dict[str, Any]) -> "Settings":
-    from sage_migrate.lint.changes import read_changes
     from sage_migrate.lint.check import SETTLED_CODES, Settings
-    from sage_migrate.lint.rule import all_rules
+    from sage_migrate.lint.rule import find_rule
     from sage_migrate.stats.sizes import Sizes, read_sizes
 
-    known = {*SETTLED_CODES, *(rule.code for rule in all_rules())}
-    if strange := sorted({*config.get("ignore", ()), *config.get("severity", {})} - known):
+    named = {*config.get("ignore", ()), *config.get("severity", {})}
+    if strange := sorted(code for code in named - {*SETTLED_CODES} if find_rule(code) is None):
         raise UsageError(
             f"[tool.sage-migrate.lint] names {', '.join(strange)}, which {'are no rules' if len(strange) > 1 else 'is no rule'}.",
             remedy="sage-migrate lint --explain CODE tells of each; docs/rules lists them.",
@@ -131,6 +131,11 @@ def _settings(arguments: argparse.Namespace, config: dict[str, Any]) -> "Setting
         if not path.exists():
             raise UsageError(f"There is no {path}.", remedy="Name revisions, or directories of them.")
     stats = arguments.stats or config.get("stats")
+    changes = None
+    if arguments.diff:
+        from sage_migrate.lint.changes import read_changes
+
+        changes = read_changes(arguments.diff)
     return Settings(
         paths=paths,
         since=arguments.since or config.get("since"),
@@ -138,7 +143,7 @@ def _settings(arguments: argparse.Namespace, config: dict[str, Any]) -> "Setting
         severities=dict(severities),
         fail_on=fail_on,
         exclude=tuple(config.get("exclude", ())),
-        changes=read_changes(arguments.diff) if arguments.diff else None,
+        changes=changes,
         imports=tuple(arguments.imports or config.get("import", ())),
         sizes=read_sizes(Path(stats)) if stats else Sizes(()),
     )
@@ -149,6 +154,8 @@ def _config() -> dict[str, Any]:
     file = Path("pyproject.toml")
     if not file.is_file():
         return {}
+    import tomllib
+
     try:
         found: dict[str, Any] = (
             tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("sage-migrate", {}).get("lint", {})

@@ -1,7 +1,6 @@
-"""What a rule is, of revisions or of application code, and how all of them are found: each module in ``rules`` holds one."""
+"""What a rule is, of revisions or of application code, and how they are found: each module in a family of ``rules`` holds one."""
 
 import importlib
-import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -80,17 +79,31 @@ class RevisionSource:
     tree: object
 
 
-@cache
-def all_rules() -> tuple[Rule, ...]:
-    """Return one of each rule, by code."""
-    from sage_migrate.lint import rules
+FAMILIES = {"SM1": "revisions", "SM2": "models", "SM3": "sessions", "SM4": "routes"}
+"""The package of the rules whose codes begin so."""
 
+
+@cache
+def rules_of(family: str) -> tuple[Rule, ...]:
+    """Return one of each rule of a family, by code; no other is imported, since a run on one file needs no other."""
+    package = importlib.import_module(f"sage_migrate.lint.rules.{family}")
     found: list[Rule] = []
-    for module in pkgutil.iter_modules(rules.__path__):
-        loaded = importlib.import_module(f"{rules.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(package.__path__):
+        loaded = importlib.import_module(f"{package.__name__}.{module.name}")
         found += [
             each()
-            for _, each in inspect.getmembers(loaded, inspect.isclass)
-            if issubclass(each, Rule) and each.__module__ == loaded.__name__ and not inspect.isabstract(each)
+            for each in vars(loaded).values()
+            if isinstance(each, type) and issubclass(each, Rule) and each.__module__ == loaded.__name__
         ]
     return tuple(sorted(found, key=lambda rule: rule.code))
+
+
+def all_rules() -> tuple[Rule, ...]:
+    """Return one of each rule, by code."""
+    return tuple(rule for family in FAMILIES.values() for rule in rules_of(family))
+
+
+def find_rule(code: str) -> Rule | None:
+    """Return the rule of a code."""
+    family = FAMILIES.get(code[:3])
+    return next((rule for rule in rules_of(family) if rule.code == code), None) if family else None

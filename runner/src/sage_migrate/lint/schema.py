@@ -1,6 +1,6 @@
 """What is known of the database before a statement: from the earlier revisions, or from this one's ``downgrade()``."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sage_migrate.lint import statements as ir
 
@@ -72,7 +72,7 @@ class Schema:
             case ir.RenameColumn():
                 columns = self.table(name).columns
                 if action.column in columns:
-                    columns[action.new_name] = replace(columns.pop(action.column), name=action.new_name)
+                    columns[action.new_name] = columns.pop(action.column).changed(name=action.new_name)
             case ir.AlterType():
                 self._change(name, action.column, type=action.type)
             case ir.SetNotNull():
@@ -86,7 +86,7 @@ class Schema:
             case ir.ValidateConstraint():
                 constraints = self.table(name).constraints
                 if action.name in constraints:
-                    constraints[action.name] = replace(constraints[action.name], not_valid=False)
+                    constraints[action.name] = constraints[action.name].changed(not_valid=False)
             case ir.DropConstraint():
                 self.table(name).constraints.pop(action.name, None)
             case ir.CreateIndex():
@@ -120,7 +120,7 @@ class Schema:
     def _change(self, table: str, column: str, **changes: object) -> None:
         known = self.column(table, column)
         if known is not None:
-            self.tables[table].columns[column] = replace(known, **changes)  # type: ignore[arg-type]
+            self.tables[table].columns[column] = known.changed(**changes)
 
 
 def _keep(name: str, table: Table, constraint: ir.Constraint) -> None:

@@ -6,6 +6,8 @@ Names of tables are as in PostgreSQL's catalogue: lower case unless quoted, with
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sage_migrate.lint.record import Record
+
 UNKNOWN = "sm_unknown"
 """Stands in names and SQL for what could not be evaluated; a valid identifier."""
 
@@ -22,8 +24,7 @@ Strength = Literal[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Type:
+class Type(Record):
     """A type by PostgreSQL's internal name (``int4``, ``varchar``, ``timestamptz``), with its modifiers."""
 
     name: str
@@ -49,8 +50,7 @@ _SPELLED = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Constraint:
+class Constraint(Record):
     """A constraint of a table or of a column."""
 
     kind: Literal["check", "foreign key", "unique", "primary key", "exclusion", "not null"]
@@ -65,8 +65,7 @@ class Constraint:
     using_index: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Column:
+class Column(Record):
     """A column as it is added or created."""
 
     name: str
@@ -79,14 +78,12 @@ class Column:
     index: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Action:
+class Action(Record):
     """One thing that a statement does to one table (or to another object, in ``table``)."""
 
     table: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateTable(Action):
     """CREATE TABLE; ``if_not_exists`` may find one that is live."""
 
@@ -98,17 +95,14 @@ class CreateTable(Action):
     copies: "Query | None" = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DropTable(Action):
     """DROP TABLE."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DropSchema(Action):
     """DROP SCHEMA (or OWNED) … CASCADE."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RenameTable(Action):
     """RENAME TO, or SET SCHEMA; ``what`` is table, view or sequence."""
 
@@ -116,21 +110,18 @@ class RenameTable(Action):
     what: str = "table"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AddColumn(Action):
     """ADD COLUMN."""
 
     column: Column
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DropColumn(Action):
     """DROP COLUMN."""
 
     column: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RenameColumn(Action):
     """RENAME COLUMN."""
 
@@ -138,7 +129,6 @@ class RenameColumn(Action):
     new_name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AlterType(Action):
     """ALTER COLUMN … TYPE."""
 
@@ -151,7 +141,6 @@ class AlterType(Action):
     collation: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SetNotNull(Action):
     """ALTER COLUMN … SET NOT NULL."""
 
@@ -159,14 +148,12 @@ class SetNotNull(Action):
     existing_default: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DropNotNull(Action):
     """ALTER COLUMN … DROP NOT NULL."""
 
     column: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SetDefault(Action):
     """ALTER COLUMN … SET DEFAULT, or DROP DEFAULT."""
 
@@ -176,21 +163,18 @@ class SetDefault(Action):
     text: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AddConstraint(Action):
     """ADD CONSTRAINT."""
 
     constraint: Constraint
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ValidateConstraint(Action):
     """VALIDATE CONSTRAINT."""
 
     name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DropConstraint(Action):
     """DROP CONSTRAINT; ``kind`` where it was said or is known."""
 
@@ -198,7 +182,6 @@ class DropConstraint(Action):
     kind: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class BriefAlter(Action):
     """Another change of the catalogue alone, under ``strength``."""
 
@@ -206,7 +189,6 @@ class BriefAlter(Action):
     strength: Strength = "ACCESS EXCLUSIVE"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RewriteTable(Action):
     """VACUUM FULL, CLUSTER, SET LOGGED, SET TABLESPACE, REFRESH MATERIALIZED VIEW: the whole table anew."""
 
@@ -214,7 +196,6 @@ class RewriteTable(Action):
     refuses_transaction: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateIndex(Action):
     """CREATE INDEX."""
 
@@ -227,7 +208,6 @@ class CreateIndex(Action):
     partial: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DropIndex(Action):
     """DROP INDEX; the table is often unknown."""
 
@@ -235,7 +215,6 @@ class DropIndex(Action):
     concurrently: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Reindex(Action):
     """REINDEX."""
 
@@ -244,22 +223,19 @@ class Reindex(Action):
     concurrently: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class OutsideOnly(Action):
     """Another command that refuses to run in a transaction block."""
 
     what: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class LockTable(Action):
     """LOCK TABLE."""
 
     strength: Strength
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Filter:
+class Filter(Record):
     """What of a WHERE clause can be told without the data.
 
     ``selects``: "few" rows, "batch" (bounded by LIMIT or a span of keys), or "most" of the table.
@@ -271,8 +247,7 @@ class Filter:
     never: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Query:
+class Query(Record):
     """A SELECT: the tables it reads, and how much of them."""
 
     tables: tuple[str, ...] = ()
@@ -282,7 +257,6 @@ class Query:
     aggregates: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Update(Action):
     """UPDATE."""
 
@@ -291,33 +265,28 @@ class Update(Action):
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Delete(Action):
     """DELETE."""
 
     filter: Filter
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Insert(Action):
     """INSERT, of values (``copies`` is None) or of what a query returns."""
 
     copies: Query | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Select(Action):
     """SELECT."""
 
     query: Query
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Truncate(Action):
     """TRUNCATE."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateView(Action):
     """CREATE [OR REPLACE] [MATERIALIZED] VIEW."""
 
@@ -325,14 +294,12 @@ class CreateView(Action):
     materialized: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DropView(Action):
     """DROP [MATERIALIZED] VIEW."""
 
     materialized: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateFunction(Action):
     """CREATE FUNCTION; a trigger's may raise, or return NULL, which a BEFORE trigger takes for: leave the row out."""
 
@@ -340,12 +307,10 @@ class CreateFunction(Action):
     returns_null: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DropFunction(Action):
     """DROP FUNCTION."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateTrigger(Action):
     """CREATE TRIGGER."""
 
@@ -354,24 +319,20 @@ class CreateTrigger(Action):
     before: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class EnableRowSecurity(Action):
     """ENABLE ROW LEVEL SECURITY."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Revoke(Action):
     """REVOKE on a table."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AttachPartition(Action):
     """ATTACH PARTITION."""
 
     partition: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class DetachPartition(Action):
     """DETACH PARTITION."""
 
@@ -379,21 +340,18 @@ class DetachPartition(Action):
     concurrently: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateEnum(Action):
     """CREATE TYPE … AS ENUM, in ``table`` its name."""
 
     values: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class AddEnumValue(Action):
     """ALTER TYPE … ADD VALUE."""
 
     value: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RenameEnumValue(Action):
     """ALTER TYPE … RENAME VALUE."""
 
@@ -401,35 +359,30 @@ class RenameEnumValue(Action):
     new_value: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RenameType(Action):
     """ALTER TYPE … RENAME TO."""
 
     new_name: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateDomain(Action):
     """CREATE DOMAIN."""
 
     constrained: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ConstrainDomain(Action):
     """ALTER DOMAIN … ADD CONSTRAINT or SET NOT NULL."""
 
     not_valid: bool
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class NotUnderstood(Action):
     """Something that the reader met and could not follow."""
 
     why: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CreateAll(Action):
     """``metadata.create_all()``: what it makes depends on the models of the day."""
 

@@ -1,6 +1,6 @@
 """What ALTER COLUMN … TYPE does to rows and to old code, by the two types."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sage_migrate.lint.statements import AlterType, Type
 
@@ -57,7 +57,7 @@ def judge(action: AlterType, known: Type | None) -> TypeChange:
     new = action.type
     old = action.existing_type or known
     if old is not None and old.name in _SERIAL:
-        old = replace(old, name=_SERIAL[old.name])
+        old = old.changed(name=_SERIAL[old.name])
     if new is None:
         return TypeChange(rewrites=True)
     if old is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sage_migrate.lint import sql as lint_sql
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Analysis
-from sage_migrate.lint.rule import Finding, Rule, StepRule, all_rules
+from sage_migrate.lint.rule import Finding, Rule, StepRule, rules_of
 from sage_migrate.lint.schema import Schema
 from sage_migrate.timeline.lock_modes import spell_mode
 from sage_migrate.timeline.words import enumerate_names
@@ -213,7 +213,7 @@ def _candidates(
             places[id(statement)] = place
             statements.append(statement)
     analysis = Analysis(statements=statements, schema=schema, contract=contract, new_tables=new_tables)
-    rules = [rule for rule in all_rules() if isinstance(rule, StepRule)]
+    rules = [rule for rule in rules_of("revisions") if isinstance(rule, StepRule)]
     for step in analysis.steps():
         for rule in rules:
             for finding in rule.check(step):
@@ -284,7 +284,7 @@ def _finding(  # noqa: PLR0913  what a finding consists of
     line: int | None = None,
     evidence: tuple[str, ...] = (),
 ) -> Hazard:
-    rule = next(each for each in all_rules() if each.code == code)
+    rule = next(each for each in rules_of("revisions") if each.code == code)
     return Hazard(
         code=code,
         rule=rule.slug,

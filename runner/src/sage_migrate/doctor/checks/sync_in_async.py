@@ -15,10 +15,12 @@ class SyncInAsync(ProjectCheck):
         """Yield lint's findings of that kind."""
         try:
             from sage_migrate.lint.check import Settings, lint
-            from sage_migrate.lint.rules.sync_call_in_async import SyncCallInAsync
+            from sage_migrate.lint.rules.sessions.sync_call_in_async import SyncCallInAsync
+
+            violations = list(lint(Settings(paths=(facts.root,))))
         except ImportError as error:
             reason = "it is lint's finding, and sage-migrate[lint] is not installed"
             raise CannotTell(reason) from error
-        for violation in lint(Settings(paths=(facts.root,))):
+        for violation in violations:
             if violation.code == SyncCallInAsync.code:
                 yield self.finding(violation.message, violation.help, path=violation.path, line=violation.line)

@@ -22,7 +22,7 @@ from sage_migrate.lint.models.nodes import nodes_of
 from sage_migrate.lint.project import Module, Project
 from sage_migrate.lint.project.index import LIBRARIES
 from sage_migrate.lint.rule import Finding
-from sage_migrate.lint.rules import (
+from sage_migrate.lint.rules.models import (
     column_dropped,
     json_attribute,
     model_key_without_index,

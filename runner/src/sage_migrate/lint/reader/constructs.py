@@ -3,12 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from sage_migrate.lint import sql
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.reader.evaluation import as_text
 from sage_migrate.lint.reader.values import Compared, Made, Name, Unknown
-from sage_migrate.lint.where import expression_volatility, length_cut
 
+# What reads SQL is imported where there is some: PostgreSQL's grammar takes as long to load as all else together.
 TYPES = {
     "Integer": "int4",
     "INTEGER": "int4",
@@ -193,11 +192,9 @@ def read_default(value: Any) -> ir.Volatility | None:  # noqa: PLR0911  one retu
         return "constant"
     if isinstance(value, Made):
         if value.name in ("text", "TextClause", "literal_column") and value.args:
-            node = sql.parse_expression(as_text(value.args[0]))
-            return expression_volatility(node) if node is not None else "unknown"
+            return _volatility(as_text(value.args[0]))
         if isinstance(value.source, Name) or value.name.startswith("func."):
-            node = sql.parse_expression(f"{value.name.removeprefix('func.')}()")
-            return expression_volatility(node) if node is not None else "unknown"
+            return _volatility(f"{value.name.removeprefix('func.')}()")
         if value.name == "Sequence":
             return "volatile"
         if value.name in ("cast", "type_coerce"):
@@ -210,6 +207,14 @@ def read_default(value: Any) -> ir.Volatility | None:  # noqa: PLR0911  one retu
             else "constant"
         )
     return "unknown"
+
+
+def _volatility(text: str) -> ir.Volatility:
+    from sage_migrate.lint.sql import parse_expression
+    from sage_migrate.lint.where import expression_volatility
+
+    node = parse_expression(text)
+    return expression_volatility(node) if node is not None else "unknown"
 
 
 def read_constraint(made: Made, columns: tuple[str, ...] = ()) -> ir.Constraint:
@@ -240,6 +245,8 @@ def read_constraint(made: Made, columns: tuple[str, ...] = ()) -> ir.Constraint:
 
 def check(name: str | None, condition: Any, *, not_valid: bool, columns: tuple[str, ...] = ()) -> ir.Constraint:
     """Return a check constraint by its condition."""
+    from sage_migrate.lint import sql
+
     text = as_text(condition) if not isinstance(condition, Compared) else ""
     node = sql.parse_expression(text) if text and ir.UNKNOWN not in text else None
     found = tuple(sql._columns_in(node)) if node is not None else tuple(columns_of(condition))  # noqa: SLF001
@@ -318,7 +325,9 @@ def filter_of(conditions: list[Any]) -> ir.Filter:
 def _one_filter(condition: Any) -> ir.Filter:  # noqa: C901, PLR0911
     if isinstance(condition, Made) and condition.name in ("text", "and_", "or_"):
         if condition.name == "text":
-            for parsed in sql.parse(f"DELETE FROM t WHERE {as_text(condition)}"):  # noqa: S608  parsed, not run  # noqa: S608
+            from sage_migrate.lint.sql import parse
+
+            for parsed in parse(f"DELETE FROM t WHERE {as_text(condition)}"):  # noqa: S608  parsed, not run  # noqa: S608
                 for action in parsed.actions:
                     if isinstance(action, ir.Delete):
                         return action.filter
@@ -481,5 +490,12 @@ def alter_type(table: str, column: str, keywords: dict[str, Any]) -> ir.AlterTyp
         type=read_type(keywords.get("type_")),
         existing_type=read_type(keywords.get("existing_type")),
         using=text,
-        shortens=length_cut(sql.parse_expression(text)) if text else False,
+        shortens=_shortens(text) if text else False,
     )
+
+
+def _shortens(text: str) -> bool:
+    from sage_migrate.lint.sql import parse_expression
+    from sage_migrate.lint.where import length_cut
+
+    return length_cut(parse_expression(text))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sage_migrate.lint import sql
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.reader import constructs
 from sage_migrate.lint.reader.constructs import table_name
@@ -215,7 +214,9 @@ class Operations:
             return UNKNOWN_VALUE
         if not isinstance(text, str):
             return UNKNOWN_VALUE
-        parsed = sql.parse(text)
+        from sage_migrate.lint.sql import parse
+
+        parsed = parse(text)
         offsets = self._literal_lines()
         for each in parsed:
             if each.ends_transaction:
@@ -586,7 +587,7 @@ class Operations:
         read = constructs.read_column(column)
         # Alembic writes the column, and then each of its constraints and its index as statements of their own.
         inline = tuple(c for c in read.constraints if inline_references is True and c.kind == "foreign key")
-        self.send([ir.AddColumn(table=table, column=_replace(read, constraints=inline))])
+        self.send([ir.AddColumn(table=table, column=read.changed(constraints=inline, index=False))])
         for constraint in read.constraints:
             if constraint not in inline and constraint.kind != "primary key":
                 self.send([ir.AddConstraint(table=table, constraint=constraint)])
@@ -751,12 +752,6 @@ def _name(value: Any) -> str | None:
 
 def _table(actions: list[ir.Action] | None) -> str:
     return actions[0].table if actions else ir.UNKNOWN
-
-
-def _replace(column: ir.Column, *, constraints: tuple[ir.Constraint, ...]) -> ir.Column:
-    from dataclasses import replace
-
-    return replace(column, constraints=constraints, index=False)
 
 
 def read_revision(path: Path, tree: ast.Module, function: str = "upgrade") -> list[ir.Statement]:

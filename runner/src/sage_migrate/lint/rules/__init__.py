@@ -1,1 +1,1 @@
-"""The rules: one file each, named after the bad pattern."""
+"""The rules: one file each, named after the bad pattern, in a package for each family."""

@@ -1,0 +1,1 @@
+"""The rules on what a revision does to a live database."""
