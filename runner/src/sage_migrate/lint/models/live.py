@@ -7,8 +7,8 @@ import inspect
 import sys
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,14 @@ def inspect_models(names: Iterable[str], project: Project) -> list[LiveFinding]:
     """
     found: dict[LiveFinding, None] = {}
     for name in names:
-        registry, module = _import(name)
+        try:
+            registry, module = _import(name)
+        except UsageError as error:
+            refusal = _refusal(error.__cause__, project)
+            if refusal is None:
+                raise
+            found[refusal] = None
+            continue
         sources = _Sources(project, Path(module.__file__ or name))
         for mapper in sorted(registry.mappers, key=lambda each: (each.class_.__module__, each.class_.__qualname__)):
             found.update(dict.fromkeys(_Mapped(mapper, sources).findings()))
@@ -105,6 +112,34 @@ def _import(name: str) -> tuple[Any, Any]:
     return registry, module
 
 
+def _refusal(error: BaseException | None, project: Project) -> LiveFinding | None:
+    """Return what is wrong with the class that SQLAlchemy was mapping when it raised, where that is a reserved name."""
+    refused: type | None = None
+    files: dict[str, Path] = {}  # a module whose import failed is in sys.modules no more
+    for frame, _ in traceback.walk_tb(error.__traceback__ if error is not None else None):
+        module, cls = str(frame.f_globals.get("__name__")), frame.f_locals.get("cls")
+        files[module] = Path(frame.f_code.co_filename)
+        if module.startswith("sqlalchemy.") and isinstance(cls, type) and not cls.__module__.startswith("sqlalchemy."):
+            refused = cls
+    for name in RESERVED if refused is not None else ():
+        if refused is None or (
+            name not in inspect.get_annotations(refused)
+            and isinstance(getattr(refused, name, None), (type(None), _OBJECTS[name]))
+        ):
+            continue
+        sources = _Sources(project, files.get(refused.__module__, Path(refused.__module__)), files)
+        attribute = sources.attribute(refused, name)
+        path, line, column = sources.line(refused, name)
+        finding = (
+            reserved_attribute.found(attribute)
+            if attribute is not None
+            else reserved_attribute.unseen(refused.__name__, name, line, column)
+        )
+        told = reserved_attribute.refused(refused.__name__, name, sa.__version__)
+        return LiveFinding(code="SM201", path=path, finding=replace(finding, message=told))
+    return None
+
+
 def _said(error: BaseException) -> str:
     text = str(error).strip().partition("\n")[0].rstrip(".")
     return f"{type(error).__name__}: {text}." if text else f"{type(error).__name__}."
@@ -122,9 +157,10 @@ def _place(error: BaseException) -> str:
 class _Sources:
     """Finds the source of classes that were imported."""
 
-    def __init__(self, project: Project, fallback: Path) -> None:
+    def __init__(self, project: Project, fallback: Path, files: Mapping[str, Path] | None = None) -> None:
         self.project = project
         self.fallback = fallback
+        self.files = files or {}
         self.found: dict[type, ModelClass | None] = {}
 
     def of(self, cls: type) -> ModelClass | None:
@@ -134,7 +170,7 @@ class _Sources:
 
     def _find(self, cls: type) -> ModelClass | None:
         try:
-            file = inspect.getsourcefile(cls)
+            file = self.files.get(cls.__module__) or inspect.getsourcefile(cls)
         except (TypeError, OSError):
             return None
         module = self.project.module_at(Path(file)) if file else None
@@ -142,6 +178,24 @@ class _Sources:
             if module is not None and node.name == cls.__name__ and _qualified(module, node) == cls.__qualname__:
                 return models_of(self.project).of(node, module)
         return None
+
+    def attribute(self, cls: type, name: str) -> Attribute | None:
+        """Return where a class's name is defined in the source."""
+        for owner in cls.__mro__:
+            source = self.of(owner)
+            if source is not None and name in source.attributes:
+                return source.attributes[name]
+        return None
+
+    def line(self, cls: type, name: str | None = None) -> tuple[Path, int, int]:
+        """Return the line of an attribute, or of the class; of the module that was named where neither has one."""
+        attribute = self.attribute(cls, name) if name is not None else None
+        if attribute is not None:
+            return attribute.owner.module.path, attribute.node.lineno, attribute.node.col_offset + 1
+        source = self.of(cls)
+        if source is not None:
+            return source.module.path, source.node.lineno, source.node.col_offset + 1
+        return self.fallback, 1, 1
 
 
 def _qualified(module: Module, node: ast.ClassDef) -> str:
@@ -183,21 +237,10 @@ class _Mapped:
                 yield from self._column(attribute.key, column)
 
     def _attribute(self, name: str) -> Attribute | None:
-        """Return where a name is defined in the source."""
-        for owner in self.cls.__mro__:
-            source = self.sources.of(owner)
-            if source is not None and name in source.attributes:
-                return source.attributes[name]
-        return None
+        return self.sources.attribute(self.cls, name)
 
     def _line(self, name: str | None = None) -> tuple[Path, int, int]:
-        """Return the line of an attribute, or of the class; of the module that was named where neither has one."""
-        attribute = self._attribute(name) if name is not None else None
-        if attribute is not None:
-            return attribute.owner.module.path, attribute.node.lineno, attribute.node.col_offset + 1
-        if self.source is not None:
-            return self.source.module.path, self.source.node.lineno, self.source.node.col_offset + 1
-        return self.sources.fallback, 1, 1
+        return self.sources.line(self.cls, name)
 
     def _reserved(self, name: str) -> Iterator[LiveFinding]:
         attribute = self._attribute(name)

@@ -103,6 +103,14 @@ def unseen(model: str, name: str, line: int, column: int = 1) -> Finding:
     )
 
 
+def refused(model: str, name: str, version: str) -> str:
+    """Return what is said of an attribute with which the installed SQLAlchemy does not let a class be."""
+    return (
+        f"{model}.{name} hides {_KEPT[name]}: SQLAlchemy {version} raises and ends the import here, "
+        "so what comes after it was not inspected."
+    )
+
+
 def _is_wrong(attribute: Attribute) -> bool:
     owner = attribute.owner
     if owner.is_declarative and not (owner.is_sqlmodel and not owner.is_mapped):
