@@ -145,8 +145,8 @@ def test_a_deadline_loses_nothing(project: Project, database: Database, gate: Co
     outcome = gate.run(project, "upgrade", "--deadline", "4s").expect(34)
     assert outcome.message == (
         "The backfill of revision a1 was not done by the deadline: 0 rows of orders are set. Nothing was applied by this run. "
-        "a1 was rolled back whole. Run it again: it goes on there. A long one is better run before the release, with a deadline "
-        "of its own: sage-migrate upgrade a1 --deadline 4h."
+        "a1 was rolled back whole. Run it again: it goes on there. A long one is better run before the release, beside the "
+        "application: sage-migrate upgrade a1 --online."
     )
     busy.rollback()
     gate.run(project, "upgrade").expect(0)

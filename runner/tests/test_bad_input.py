@@ -255,7 +255,7 @@ def _unknown_declaration(project: Project) -> str:
     project.add("a1", head="sage_migrate = {'phase': 'later'}")
     return (
         "The declaration `sage_migrate = …` in a1.py cannot be used: phase 'later' is neither expand nor contract."
-        f"{NOTHING} Known keys: phase, stall_budget, maintenance_window, reason, backfill."
+        f"{NOTHING} Known keys: phase, stall_budget, maintenance_window, reason, backfill, online."
     )
 
 

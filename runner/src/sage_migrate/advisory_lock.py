@@ -73,7 +73,7 @@ async def take_lock(session: Session, key: int, *, if_locked: str, shared: bool 
         if row["taken"]:
             return waited, row["pid"]
         if if_locked == "fail":
-            holder = await _holder(session, key)
+            holder = await lock_holder(session, key)
             raise RunnerLockTimeoutError(
                 f"Another runner holds the migration lock (pid {holder['pid'] if holder else 'gone'}).",
                 remedy="Run this again when it has ended; --if-locked wait waits for it.",
@@ -81,7 +81,7 @@ async def take_lock(session: Session, key: int, *, if_locked: str, shared: bool 
             )
         if waited - said >= _SAY_SECONDS:
             said = waited
-            log.info("runner_lock_awaited", waited_seconds=round(waited, 3), holder=await _holder(session, key))
+            log.info("runner_lock_awaited", waited_seconds=round(waited, 3), holder=await lock_holder(session, key))
         await asyncio.sleep(_POLL_SECONDS * random.uniform(0.5, 1))  # noqa: S311  jitter
 
 
@@ -95,7 +95,8 @@ def holds_lock_sql(pid: int, token: int) -> str:
     )
 
 
-async def _holder(session: Session, key: int) -> dict[str, object] | None:
+async def lock_holder(session: Session, key: int = LOCK_KEY) -> dict[str, object] | None:
+    """Return who holds the runner's lock in this database, None where nobody does."""
     rows = await session.fetch(
         "SELECT held.pid, activity.usename AS role, activity.application_name, host(activity.client_addr) AS client,"  # noqa: S608
         " activity.state, extract(epoch FROM clock_timestamp() - activity.backend_start)::float8 AS connected_seconds,"

@@ -30,11 +30,20 @@ from sage_migrate.errors import (
     StallBudgetExceededError,
     WrongDatabaseError,
 )
-from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, RETRYABLE, Circumstances, explain, sqlstate_of
+from sage_migrate.failures import (
+    LOCK_NOT_AVAILABLE,
+    QUERY_CANCELED,
+    RETRYABLE,
+    Circumstances,
+    chain,
+    explain,
+    sqlstate_of,
+)
 from sage_migrate.gate import Gate, LockedDatabase, MigrationBackend
 from sage_migrate.lineage import Known
 from sage_migrate.logs import adopt_standard_logging, log
 from sage_migrate.migration_connection import MigrationConnection
+from sage_migrate.online import OnlineLeftError, still_needed
 from sage_migrate.preflight.position import Position, check_position, read_versions
 from sage_migrate.project import Project, parents_of
 from sage_migrate.redact import shorten_sql
@@ -101,6 +110,8 @@ class MigrationRun:
         self.positions: dict[tuple[LockedDatabase, str], Position] = {}
         """Where each version table of each database is to be found when the run has ended."""
         self._plan: tuple[str, ...] = ()
+        self._left: set[tuple[str, LockedDatabase | None, str]] = set()
+        """Revisions that are left, each with its database and version table."""
         self._tries = 0
         self._revision_started = 0.0
         self._refusal: GateError | None = None
@@ -167,8 +178,14 @@ class MigrationRun:
         if not steps and position.lineage_is_stale and not position.ahead:
             self._record_lineage(context)
         for step in steps:
+            if self._follows_what_is_left(step):
+                continue
             with self._refusals():
-                self._begin_revision(step)
+                try:
+                    self._begin_revision(step)
+                except OnlineLeftError as left:
+                    self._leave(left)
+                    continue
             yield step
             self._end_revision()
 
@@ -192,10 +209,14 @@ class MigrationRun:
                 break
             except Exception as error:
                 self._raised = error
-                if self._connection is None or self._connection.is_external or not self._can_try_again(error):
+                if (left := self._left_by(error)) is not None:
+                    with self._refusals():
+                        self._leave(left)
+                elif self._connection is None or self._connection.is_external or not self._can_try_again(error):
                     raise
+                else:
+                    self._wait_for_next_try(error)
                 self._raised = None
-                self._wait_for_next_try(error)
         if self._connection is not None:
             self._connection.commit_what_is_left()
 
@@ -264,6 +285,12 @@ class MigrationRun:
         self._connection.begin_revision()
         self.gate.recorder.begin_revision(step.revision, declaration, version_table=self._position.table)
         self.gate.guard.stall_budget = declaration.budget(self.gate.settings.stall_budget)
+        self.gate.may_leave = (
+            declaration.online
+            and step.is_upgrade
+            and not self.gate.settings.online
+            and not self._connection.is_external
+        )
         declared = {"stall_budget_seconds": self.gate.guard.stall_budget, "reason": declaration.reason}
         log.info(
             "revision_started",
@@ -311,11 +338,70 @@ class MigrationRun:
             self.gate.call(run.run())
         finally:
             self.report.backfilled_rows = run.mark.rows
+            self._move_to(replace(self._position, lineage=run.lineage))
             self.gate.watch_backend(self._connection.backend)
             self.gate.call_at_the_end(session.close())
         self.gate.expect_deadline_error(None)
         done = run.lineage.with_backfill(revision, None)
         self._move_to(replace(self._position, lineage=done, lineage_is_stale=done != run.lineage))
+
+    def _follows_what_is_left(self, step: RevisionStep) -> bool:
+        """Tell whether a step cannot be taken, because this run leaves the revision or one before it."""
+        if not self._left:
+            return False
+        revision = step.revision.revision
+        before = [each for each in sorted(self.project.ancestors([revision])) if self._is_left(each)]
+        if before and revision not in before:
+            self._note_left(revision, f"follows {', '.join(before)}")
+        return bool(before)
+
+    def _is_left(self, revision: str) -> bool:
+        return self._place(revision) in self._left
+
+    def _place(self, revision: str) -> tuple[str, LockedDatabase | None, str]:
+        assert self._position is not None
+        return revision, self.gate.database, self._position.table
+
+    def _left_by(self, error: Exception) -> OnlineLeftError | None:
+        """Return why the revision at work is left after ``error``; None where it is not."""
+        if not self.gate.may_leave or self._connection is None or self.gate.interruption.error is not None:
+            return None
+        for each in chain(error):
+            if isinstance(each, OnlineLeftError):
+                return each
+        if not self._connection.ran_out_of_time(sqlstate_of(error)) or self.gate.guard.cancelled_in_queue:
+            return None
+        self._note_estimate()
+        return OnlineLeftError("is not done, and the deadline is near")
+
+    def _leave(self, left: OnlineLeftError) -> None:
+        """Go on without the online revision at work.
+
+        Raises:
+            GateError: a revision after it is for this release.
+        """
+        revision = self.report.revision
+        assert revision is not None
+        needing = [
+            each
+            for each in self._plan
+            if revision in self.project.ancestors([each]) and not self.project.declaration(each).online
+        ]
+        if needing:
+            contracts = tuple(each for each in needing if self.project.declaration(each).phase == "contract")
+            raise still_needed(revision, left, contracts=contracts, others=tuple(needing)) from left
+        self.report.revision, self.report.backfilled_rows = None, 0
+        self.gate.recorder.end_revision()
+        self.gate.may_leave = False
+        self.gate.expect_deadline_error(None)
+        self._note_left(revision, left.why)
+
+    def _note_left(self, revision: str, why: str) -> None:
+        self._left.add(self._place(revision))
+        self.report.left.append(revision)
+        log.warning(
+            "online_left", revision=revision, reason=f"{revision} {why}", remedy="sage-migrate upgrade --online"
+        )
 
     def _end_revision(self) -> None:
         assert self._connection is not None
@@ -493,21 +579,25 @@ class MigrationRun:
                 await wait_a_moment()
 
     def _broken_off_build(self) -> GateError | None:
-        """Note on an index whose build met the deadline how long it takes, so that the next run does not begin again."""
-        backend = self._connection.backend if self._connection else None
-        if (
-            backend is None
-            or backend.progress is None
-            or not isinstance(self.gate.interruption.error, DeadlineExceededError)
-        ):
+        """Return what to say of an index whose build met the deadline."""
+        if not isinstance(self.gate.interruption.error, DeadlineExceededError):
             return None
-        seconds = backend.estimated_seconds
-        note = note_estimate_sql(backend.statement, seconds) if seconds else None
-        if note is None or seconds is None or self.gate.watch is None:
+        seconds = self._note_estimate()
+        if seconds is None or self._connection is None:
+            return None
+        return too_long(named_index(self._connection.backend.statement), seconds, 0, begun=True)
+
+    def _note_estimate(self) -> float | None:
+        """Note on an index whose build is broken off how long it takes, so that the next run does not begin again."""
+        backend = self._connection.backend if self._connection else None
+        if backend is None or backend.progress is None or backend.estimated_seconds is None or self.gate.watch is None:
+            return None
+        note = note_estimate_sql(backend.statement, backend.estimated_seconds)
+        if note is None:
             return None
         with contextlib.suppress(Exception):  # a note that could not be written changes nothing of this run's end
             self.gate.call_at_the_end(self.gate.watch.fetch(note))
-        return too_long(named_index(backend.statement), seconds, 0, begun=True)
+        return backend.estimated_seconds
 
     def _ended(self) -> Position:
         """Refuse an end without an error that left work undone."""

@@ -19,6 +19,7 @@ from sage_migrate.errors import DeadlineExceededError, GateError, MigrationFaile
 from sage_migrate.failures import QUERY_CANCELED, RETRYABLE, Circumstances, explain, server_message, sqlstate_of
 from sage_migrate.lineage import BackfillMark, Lineage
 from sage_migrate.logs import log
+from sage_migrate.online import check_fits, estimate_backfill
 from sage_migrate.session import Row, Session, quote_identifier, quote_literal, set_config_sql
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class BackfillRun:
         self._rows = _FIRST_ROWS
         self._suspect_rows = 0
         """How many of the rows ahead hold one that cannot be set: batches only get smaller there."""
-        self._looked_at_lag = self._said = 0.0
+        self._looked_at_lag = self._said = self._marked = 0.0
         self._key = Key(names=(), types=())
 
     async def run(self) -> None:
@@ -95,21 +96,27 @@ class BackfillRun:
 
         Raises:
             GateError: what is done stays, and the next run goes on there.
+            OnlineLeftError: the same, and this run may leave it.
         """
         await self._session.fetch(set_config_sql(self._limits()))
         if self._gate.settings.role:
             await self._session.fetch(f"SET ROLE {quote_identifier(self._gate.settings.role)}")
         self._key = await self._read_key()
         await self._check_may_note()
+        rows = await self._estimate_rows()
+        if self._gate.may_leave:
+            table, mark = self._declared.table, self.mark
+            estimate = estimate_backfill(table, rows=rows, done=mark.rows, seconds=mark.seconds)
+            check_fits(estimate, self._gate.remaining_for_online())
         log.info(
             "backfill_started",
             revision=self._revision,
             table=self._declared.table,
             key=self._key.names,
-            rows_estimated=await self._estimate_rows(),
+            rows_estimated=rows,
             rows_done=self.mark.rows,
         )
-        self._said = time.monotonic()
+        self._said = self._marked = time.monotonic()
         while True:
             from_the_beginning = not self.mark.after
             changed = await self._pass()
@@ -143,6 +150,8 @@ class BackfillRun:
             if upper is None:
                 return changed
             await self._rest(time.monotonic() - began)
+            if self._gate.may_leave:
+                check_fits(None, self._gate.remaining_for_online())
 
     async def _upper_bound(self) -> tuple[str, ...] | None:
         """Return the key of the batch's last row; None where fewer rows than a batch are left."""
@@ -191,12 +200,18 @@ class BackfillRun:
                 remedy="Let `where` name rows that `set` makes true no longer (a trigger may undo it); otherwise it never ends.",
                 facts={"revision": self._revision},
             )
-        mark = replace(self.mark, after=upper or (), rows=self.mark.rows + row["rows"])
+        now = time.monotonic()
+        mark = replace(
+            self.mark,
+            after=upper or (),
+            rows=self.mark.rows + row["rows"],
+            seconds=self.mark.seconds + now - self._marked,
+        )
         await self._note(mark)
         self._backend.committing = True
         await self._session.fetch("COMMIT")
         self._backend.running = self._backend.committing = False
-        self.mark = mark
+        self.mark, self._marked = mark, now
         return int(row["rows"])
 
     async def _note(self, mark: BackfillMark) -> None:
@@ -367,7 +382,7 @@ def deadline_error(run: BackfillRun, declared: Backfill, revision: str) -> Calla
     """Return how to say that the deadline ended a backfill, which loses nothing."""
     return lambda: DeadlineExceededError(
         f"The backfill of revision {revision} was not done by the deadline: {run.mark.rows} rows of {declared.table} are set.",
-        remedy="Run it again: it goes on there. A long one is better run before the release, with a deadline of its own: "
-        f"sage-migrate upgrade {revision} --deadline 4h.",
+        remedy="Run it again: it goes on there. A long one is better run before the release, beside the application: "
+        f"sage-migrate upgrade {revision} --online.",
         facts={"revision": revision, "rows_done": run.mark.rows},
     )

@@ -18,33 +18,34 @@ from sage_migrate.session import Session, quote_literal, set_owner_sql
 Fetch = Callable[[str], Sequence[tuple[Any, ...]]]
 """Run SQL on the migration's own connection, below SQLAlchemy, and return its rows."""
 
-_NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[\w$]+))?'
+NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[\w$]+))?'
 # What a comment, a semicolon or a keyword must not be looked for in, and the comments themselves.
 _TOKEN = re.compile(
     r"""(?P<quoted>'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<comment>--[^\n]*|/\*.*?\*/)""",
     re.DOTALL,
 )
 _CREATE_INDEX = re.compile(
-    rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<index>{_NAME})\s+ON\s+(?:ONLY\s+)?(?P<table>{_NAME})",
+    rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<index>{NAME})\s+ON\s+(?:ONLY\s+)?(?P<table>{NAME})",
     re.IGNORECASE,
 )
 _CONCURRENTLY_OPTION = r"\((?=[^)]*\bCONCURRENTLY\b(?!\s+(?:false|off|0)\b))[^)]*\)"
 _REINDEX = re.compile(
     rf"REINDEX\s*(?:(?P<option>{_CONCURRENTLY_OPTION})|\([^)]*\))?\s*(?P<kind>INDEX|TABLE|SCHEMA|DATABASE|SYSTEM)\s+"
-    rf"(?(option)|CONCURRENTLY\b\s*)(?P<name>{_NAME})?",
+    rf"(?(option)|CONCURRENTLY\b\s*)(?P<name>{NAME})?",
     re.IGNORECASE,
 )
 _DETACH = re.compile(
-    rf"(?P<head>ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<table>{_NAME})\s+DETACH\s+PARTITION\s+(?P<partition>{_NAME})\s+)CONCURRENTLY\b",
+    rf"(?P<head>ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?P<table>{NAME})\s+DETACH\s+PARTITION\s+(?P<partition>{NAME})\s+)CONCURRENTLY\b",
+    re.IGNORECASE,
+)
+_VALIDATE = re.compile(
+    rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(?P<table>{NAME})\s+VALIDATE\s+CONSTRAINT\s+(?:\"(?:[^\"]|\"\")+\"|[\w$]+)\Z",
     re.IGNORECASE,
 )
 _HARMLESS = (
     re.compile(r"(?:CREATE\s+(?:UNIQUE\s+)?|DROP\s+)INDEX\s+CONCURRENTLY\b", re.IGNORECASE),
     _REINDEX,
-    re.compile(
-        rf"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{_NAME}\s+VALIDATE\s+CONSTRAINT\s+(?:\"(?:[^\"]|\"\")+\"|[\w$]+)\Z",
-        re.IGNORECASE,
-    ),
+    _VALIDATE,
     _DETACH,
     re.compile(r"REFRESH\s+MATERIALIZED\s+VIEW\s+CONCURRENTLY\b", re.IGNORECASE),
     re.compile(r"VACUUM\b(?!\s*(?:\([^)]*\bFULL\b(?!\s+(?:false|off|0)\b)[^)]*\)|FULL\b))", re.IGNORECASE),
@@ -78,6 +79,16 @@ class BrokenIndex:
     """Qualified and quoted."""
     estimated_seconds: float | None
     """What the gate noted of the build that it broke off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScannedTable:
+    """The table that a statement goes through, to build an index of it or to read it alone."""
+
+    table: str
+    is_build: bool
+    noted_seconds: float | None = None
+    """What the gate noted of an earlier build that it broke off."""
 
 
 def blocks_nobody(statement: str) -> bool:
@@ -161,6 +172,20 @@ def note_estimate_sql(statement: str, seconds: float) -> str | None:
         f" AND class.relname = {quote_literal(_last(create['index']))} LOOP"
         f" {set_owner_sql('broken')} EXECUTE format('COMMENT ON INDEX %s IS %L', broken, '{_NOTE}{seconds:.0f}'); END LOOP; END $note$"
     )
+
+
+def scanned_table(statement: str, fetch: Fetch) -> ScannedTable | None:
+    """Return the table whose size decides how long ``statement`` takes; None for a statement of another kind."""
+    bare = strip_comments(statement)
+    if create := _CREATE_INDEX.match(bare):
+        broken = _broken_indexes(fetch, create["table"], [_last(create["index"])])
+        noted = next((index.estimated_seconds for index in broken), None)
+        return ScannedTable(table=create["table"], is_build=True, noted_seconds=noted)
+    if (reindex := _REINDEX.match(bare)) and reindex["name"] and reindex["kind"].upper() == "TABLE":
+        return ScannedTable(table=reindex["name"], is_build=True)
+    if validate := _VALIDATE.match(bare):
+        return ScannedTable(table=validate["table"], is_build=False)
+    return None
 
 
 def named_index(statement: str) -> str:

@@ -41,6 +41,8 @@ class Declaration:
     maintenance_window: tuple[time, time] | None = None
     reason: str = ""
     backfill: Backfill | None = None
+    online: bool = False
+    """Whether the code of its release does without it, so that a release without the time for it may leave it."""
 
     def is_open(self, now: time) -> bool:
         """Tell whether ``now`` (UTC) is in the window; a window may go past midnight."""
@@ -82,6 +84,9 @@ def declaration_of(module: ModuleType, path: str) -> Declaration:
     if phase not in _PHASES:
         raise _unusable(path, f"phase '{phase}' is neither expand nor contract")
     budget = declared.get("stall_budget")
+    online = declared.get("online", False)
+    if not isinstance(online, bool):
+        raise _unusable(path, f"online '{online}' is neither True nor False")
     reason = str(declared.get("reason", "")).strip()
     window = declared.get("maintenance_window")
     if not reason and (budget is not None or window is not None):
@@ -99,6 +104,7 @@ def declaration_of(module: ModuleType, path: str) -> Declaration:
         maintenance_window=(_time(span[1], span[2]), _time(span[3], span[4])) if span else None,
         reason=reason,
         backfill=_backfill(declared["backfill"], path) if "backfill" in declared else None,
+        online=online,
     )
 
 

@@ -29,6 +29,8 @@ _TERMINATE_AFTER_SECONDS = 3.0
 _LAST_WORDS_SECONDS = 15.0
 _LAST_LOOK_SECONDS = 0.5
 _CHECK_LOCK_SECONDS = 0.25
+# What an online revision spares of the deadline, at most a quarter, so that the run ends well without it.
+_RESERVE_SECONDS = 10.0
 
 
 @dataclass(kw_only=True)
@@ -81,6 +83,8 @@ class Gate:
         self.lock_token = 0
         self.databases: list[LockedDatabase] = []
         self.database: LockedDatabase | None = None
+        self.may_leave = False
+        """Whether the revision at work may be left to an online run."""
         self._lock: Session | None = None
         self._sessions: list[Session] = []
         self._deadline = time.monotonic() + settings.deadline
@@ -134,6 +138,10 @@ class Gate:
     def _heed_interruption(self) -> None:
         self._unsubscribe = self.interruption.subscribe(lambda: self.start(self._stop_migration()))
         self._passing = self.start(self._pass_deadline())
+
+    def remaining_for_online(self) -> float:
+        """Return the seconds that a revision that may be left may still take."""
+        return max(0.0, self.remaining() - min(_RESERVE_SECONDS, self.settings.deadline / 4))
 
     def connect_session(self, connect: Connect, application_name: str) -> Session:
         """Wait for the database and return a session of the run's own, which is closed at its end.

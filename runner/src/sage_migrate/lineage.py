@@ -32,11 +32,12 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillMark:
-    """How far a revision's backfill is: the pass over its table, the key of the last row that is done, rows set so far."""
+    """How far a revision's backfill is: the pass over its table, the key of the last row that is done, rows set, in what time."""
 
     number: int = 1
     after: tuple[str, ...] = ()
     rows: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ class Lineage:
         if self.proof is not None:
             stored["proof"] = [self.proof.fingerprint, *self.proof.heads]
         if self.backfills:
-            stored["backfills"] = {name: [m.number, m.rows, *m.after] for name, m in sorted(self.backfills.items())}
+            stored["backfills"] = {
+                name: [m.number, m.rows, round(m.seconds, 3), *m.after] for name, m in sorted(self.backfills.items())
+            }
         ours = _MARK + json.dumps(stored, separators=(",", ":"))
         return f"{self.own_comment}\n{ours}" if self.own_comment else ours
 
@@ -135,8 +138,8 @@ def parse_lineage(comment: str | None) -> Lineage:
             for revision, entry in stored["revisions"].items()
         }
         backfills = {
-            revision: BackfillMark(number=number, rows=rows, after=tuple(after))
-            for revision, (number, rows, *after) in stored.get("backfills", {}).items()
+            revision: BackfillMark(number=number, rows=rows, seconds=float(seconds), after=tuple(after))
+            for revision, (number, rows, seconds, *after) in stored.get("backfills", {}).items()
         }
         mark, *heads = stored.get("proof") or [""]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):

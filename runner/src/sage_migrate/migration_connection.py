@@ -16,9 +16,10 @@ from sage_migrate.advisory_lock import holds_lock_sql
 from sage_migrate.concurrent_ddl import blocks_nobody, check_result, prepare
 from sage_migrate.durations import as_milliseconds, parse_duration
 from sage_migrate.errors import UsageError, WrongDatabaseError
-from sage_migrate.failures import server_message
+from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, server_message
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
+from sage_migrate.online import OnlineLeftError, check_fits, estimate_statement
 from sage_migrate.session import KEEPALIVE, quote_identifier, quote_literal, set_config_sql
 
 _OWN_TIMEOUT = re.compile(
@@ -62,6 +63,8 @@ class MigrationConnection:
         """Whether it is in a statement that leaves something behind when it is broken off, such as an INVALID index."""
         self.changed_session = False
         """Whether a statement changed what outlives the revision's transaction: settings, temporary tables, locks."""
+        self.left: OnlineLeftError | None = None
+        """Why the revision at work is left, although its code may have swallowed that."""
         self.is_external = bool(connection.in_transaction())
         """Whether env.py began a transaction before `configure`: then all revisions are in that one transaction."""
         self.backend = self._verify_database()
@@ -97,10 +100,17 @@ class MigrationConnection:
         """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""
         return self.is_external and self._connection is not connection and bool(self._connection.in_transaction())
 
+    def ran_out_of_time(self, sqlstate: str | None) -> bool:
+        """Tell whether a statement that blocks nobody met the limit that was set for it."""
+        elapsed = time.monotonic() - self.backend.started
+        is_limit = sqlstate in (QUERY_CANCELED, LOCK_NOT_AVAILABLE)
+        return self._is_patient and is_limit and elapsed >= 0.95 * self.statement_timeout
+
     def begin_revision(self) -> None:
         """Forget the revision before; set the limits again where it had set its own."""
         if self._own_timeouts:
             self._set_limits()
+        self.left = None
         self._work, self._stamped, self.partly_committed, self.left_unfinished = 0, False, False, False
         self.backend.committing = False
         self._idle_since = time.monotonic()
@@ -116,6 +126,8 @@ class MigrationConnection:
 
     def mark_stamped(self) -> None:
         """Note that the version row is written: the next commit makes the revision durable."""
+        if self.left is not None:
+            raise self.left
         self._stamped = True
         self._gate.interruption.check()
 
@@ -222,15 +234,25 @@ class MigrationConnection:
 
     def _be_patient(self, statement: str) -> str:
         """Give a statement that blocks nobody what is left of the deadline, and the guard stays on."""
-        remaining = self._gate.remaining()
+        remaining, backstop = self._gate.remaining(), _BACKSTOP_SECONDS
+        if self._gate.may_leave:
+            remaining, backstop = self._gate.remaining_for_online(), 0.0
+            self._check_fits(statement, remaining)
         if not self._own_timeouts:
-            limit = as_milliseconds(remaining + _BACKSTOP_SECONDS)
+            limit = as_milliseconds(remaining + backstop)
             self._execute_raw(set_config_sql({"lock_timeout": limit, "statement_timeout": limit}))
             self._is_patient, self._own_timeouts, self.statement_timeout = True, True, remaining
         self.left_unfinished = self._is_autocommit()
         return prepare(
             statement, self._execute_raw, remaining_seconds=remaining, in_transaction=not self._is_autocommit()
         )
+
+    def _check_fits(self, statement: str, seconds: float) -> None:
+        try:
+            check_fits(estimate_statement(statement, self._execute_raw), seconds)
+        except OnlineLeftError as error:
+            self.left = error
+            raise
 
     def _holds_locks(self) -> bool:
         """Tell whether the transaction may hold locks of statements before: those would be held all along."""

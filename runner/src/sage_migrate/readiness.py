@@ -1,6 +1,7 @@
 """Is the schema what this code needs? For an application's readiness probe: at its head, or known ahead of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -8,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from sage_migrate.declarations import declaration_of
 from sage_migrate.lineage import parse_lineage
 from sage_migrate.session import quote_identifier
 
@@ -29,6 +31,8 @@ class SchemaReadiness:
     required: tuple[str, ...]
     version_table: str = "alembic_version"
     version_table_schema: str | None = None
+    online: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The parents of each online revision, which the code does without."""
 
     @classmethod
     def from_script_location(
@@ -43,16 +47,24 @@ class SchemaReadiness:
         Raises:
             alembic.util.CommandError: the directory is not there, or its history is broken.
         """
-        heads = ScriptDirectory(str(script_location)).get_heads()
+        directory = ScriptDirectory(str(script_location))
         return cls(
-            required=tuple(sorted(heads)), version_table=version_table, version_table_schema=version_table_schema
+            required=tuple(sorted(directory.get_heads())),
+            version_table=version_table,
+            version_table_schema=version_table_schema,
+            online={
+                script.revision: script._versioned_down_revisions  # noqa: SLF001  as `project.parents_of`
+                for script in directory.walk_revisions()
+                if declaration_of(script.module, Path(script.path)).online
+            },
         )
 
     async def check(self, connection: AsyncConnection) -> SchemaState:
         """Look at the version table and the recorded lineage, and change nothing.
 
         A database that is ahead is ready where the lineage shows that ``required`` is its ancestor with no
-        contract revision in between: a rollback of the release must bring pods back that serve.
+        contract revision in between: a rollback of the release must bring pods back that serve. One that lacks
+        nothing but online revisions at the end of the history is ready too.
         """
         table = quote_identifier(self.version_table)
         if self.version_table_schema is not None:
@@ -65,10 +77,18 @@ class SchemaReadiness:
         if oid is None:
             return self._state((), f"no revision was applied yet: there is no table {self.version_table}")
         current = tuple(sorted((await connection.execute(text(f"SELECT version_num FROM {table}"))).scalars()))  # noqa: S608  quoted
-        if current == self.required:
+        required = self._least(current)
+        if set(current) == required:
             return self._state(current, None)
-        missing = parse_lineage(comment).why_not_ahead(current, self.required)
+        missing = parse_lineage(comment).why_not_ahead(current, required)
         return self._state(current, missing, ahead=True)
+
+    def _least(self, current: tuple[str, ...]) -> set[str]:
+        """Return the revisions that the code cannot do without, above those where the database is."""
+        required = set(self.required)
+        while online := {each for each in required if each in self.online and each not in current}:
+            required = (required - online).union(*(self.online[each] for each in online))
+        return required
 
     def _state(self, current: tuple[str, ...], problem: str | None, *, ahead: bool = False) -> SchemaState:
         at = ", ".join(current) or "no revision"

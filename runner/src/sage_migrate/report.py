@@ -42,6 +42,8 @@ class Report:
     """Whether its last statement leaves something behind when it is broken off, such as an INVALID index."""
     backfilled_rows: int = 0
     """How many rows the failed revision's backfill has set in all; they stay."""
+    left: list[str] = field(default_factory=list)
+    """The online revisions that this run leaves to an online run."""
     commit_unknown: bool = False
     """Whether the connection broke while the revision's COMMIT was under way, and its outcome could not be found out."""
     outcome: str = "nothing to do"
@@ -91,6 +93,7 @@ def finish(report: Report, *, termination_log: Path | None) -> None:
         exit_status=0,
         target=report.target,
         applied=[asdict(each) for each in report.applied],
+        left=report.left,
         duration_seconds=seconds,
     )
     _write_termination_message(

@@ -21,6 +21,8 @@ Row = dict[str, Any]
 _CONNECT_SECONDS = 10
 # Beyond the statement_timeout of these sessions: then the network swallows what is sent.
 ANSWER_SECONDS = 15
+ONLINE = "sage-migrate online"
+"""The application_name of the session that holds the lock of an online run."""
 # A vanished node must not keep the lock: the server drops the session after about ten seconds.
 # https://www.postgresql.org/docs/current/runtime-config-connection.html#RUNTIME-CONFIG-TCP-SETTINGS
 KEEPALIVE = {

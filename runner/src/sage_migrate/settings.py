@@ -14,6 +14,7 @@ from sage_migrate.errors import UsageError
 from sage_migrate.timeline.report_files import parse_report_files
 
 PREFIX = "SAGE_MIGRATE_"
+_ONLINE_DEADLINE_SECONDS = 86_400.0
 _UNSET: Any = None
 
 
@@ -72,6 +73,11 @@ OPTIONS = (
         default="known",
         choices=("known", "refuse", "accept"),
     ),
+    Option(
+        name="online",
+        help="leave no online revision for its size: what releases left is done, beside the application (deadline: 24h unless given)",
+        flag=True,
+    ),
     Option(name="phase", help="'expand' stops before the first contract revision", default="all", choices=("all", "expand")),
     Option(
         name="require-review",
@@ -126,6 +132,7 @@ class Settings:
     terminate_idle_applications: str | None = None
     if_locked: str = "wait"
     if_ahead: str = "known"
+    online: bool = False
     phase: str = "all"
     require_review: bool = False
     allow_unreviewed: str | None = None
@@ -254,9 +261,10 @@ def _parse(option: Option, text: str, source: str) -> object:
 
 def _ladder(values: Mapping[str, Any]) -> dict[str, float]:
     """Fit the defaults below a deadline that was given alone; what was given itself is never changed."""
-    deadline = values.get("deadline", Settings.deadline)
+    deadline = values.get("deadline", _ONLINE_DEADLINE_SECONDS if values.get("online") else Settings.deadline)
     statement_timeout = min(Settings.statement_timeout, 0.75 * deadline)
-    return {"statement_timeout": statement_timeout, "wait_timeout": min(Settings.wait_timeout, 0.75 * deadline)}
+    wait_timeout = min(Settings.wait_timeout, 0.75 * deadline)
+    return {"deadline": deadline, "statement_timeout": statement_timeout, "wait_timeout": wait_timeout}
 
 
 def check_ladder(settings: Settings) -> None:

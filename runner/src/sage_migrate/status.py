@@ -29,6 +29,8 @@ class Status:
     reason: str = ""
     backfilled_rows: dict[str, int] = field(default_factory=dict)
     """Of each pending revision whose backfill was begun, how many rows it has set."""
+    online: tuple[str, ...] = ()
+    """The pending revisions that a release may leave to an online run."""
 
     @property
     def exit_status(self) -> int:
@@ -51,7 +53,11 @@ class Status:
 
     def _progress(self, revision: str) -> str:
         rows = self.backfilled_rows.get(revision)
-        return "" if rows is None else f"  (its backfill has set {rows} rows)"
+        told = [
+            *(["online"] if revision in self.online else []),
+            *([] if rows is None else [f"its backfill has set {rows} rows"]),
+        ]
+        return f"  ({', '.join(told)})" if told else ""
 
 
 def read_status(settings: Settings, interruption: Interruption, target: str = "heads") -> Status:
@@ -105,7 +111,10 @@ def ask_status(settings: Settings, project: Project, interruption: Interruption,
                 pending = tuple(step.revision.revision for step in steps)
                 state = "pending" if pending else "at-head"
                 rows = {name: mark.rows for name, mark in lineage.backfills.items() if name in pending}
-                found.append(Status(state=state, current=heads, head=head, pending=pending, backfilled_rows=rows))
+                online = tuple(revision for revision in pending if project.declaration(revision).online)
+                found.append(
+                    Status(state=state, current=heads, head=head, pending=pending, backfilled_rows=rows, online=online)
+                )
             return []
 
         try:

@@ -12,11 +12,12 @@ from sage_migrate.gate import Gate, LockedDatabase
 from sage_migrate.interruption import Interruption
 from sage_migrate.lineage import Proof
 from sage_migrate.logs import log
+from sage_migrate.online import is_left_to_online_run
 from sage_migrate.preflight.position import Position, read_versions
 from sage_migrate.preflight.server import check_pooler, check_server
 from sage_migrate.project import Project, load_project, offer_url
 from sage_migrate.report import Report
-from sage_migrate.session import Connect, connect_by_url, quote_literal
+from sage_migrate.session import ONLINE, Connect, connect_by_url, quote_literal
 from sage_migrate.settings import Settings
 
 
@@ -42,7 +43,12 @@ def upgrade(  # noqa: PLR0913, PLR0917  the last three are a fleet's
     with Gate(settings, interruption) as gate:
         gate.recorder = report.recorder
         if settings.database_url is not None:
-            open_gate(gate, connect_by_url(settings), tenants)
+            connect = connect_by_url(settings)
+            may_leave = report.command == "upgrade" and not settings.online and tenants is None
+            if may_leave and is_left_to_online_run(gate, connect, project, target):
+                report.outcome = "left to the online run that is at work"
+                return
+            open_gate(gate, connect, tenants)
         run = MigrationRun(
             gate, project, report, target, lambda connection: open_gate(gate, connect_like(connection), tenants)
         )
@@ -53,12 +59,13 @@ def upgrade(  # noqa: PLR0913, PLR0917  the last three are a fleet's
         if len(run.positions) == 1:
             leave_proof(gate, position, project, fingerprint)
     done = "reverted" if report.is_downgrade else "applied"
-    report.outcome = done if report.applied else "database ahead" if position.ahead else "nothing to do"
+    none = "database ahead" if position.ahead else "left to an online run" if report.left else "nothing to do"
+    report.outcome = done if report.applied else none
 
 
 def open_gate(gate: Gate, connect: Connect, tenants: Sequence[str] | None = None) -> None:
     """Wait for the database, check the server, and take the runner's lock."""
-    lock = gate.connect_session(connect, "sage-migrate lock")
+    lock = gate.connect_session(connect, ONLINE if gate.settings.online else "sage-migrate lock")
     watch = gate.connect_session(connect, "sage-migrate watch")
     gate.call(check_server(lock))
     gate.call(check_pooler(lock, watch))
