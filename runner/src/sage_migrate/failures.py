@@ -22,6 +22,7 @@ from sage_migrate.errors import (
     ReadOnlyTargetError,
     StatementTimeoutError,
 )
+from sage_migrate.recipes import advise
 from sage_migrate.redact import redact, shorten_sql
 from sage_migrate.wait import can_heal, refusal, unreachable
 
@@ -139,7 +140,9 @@ def _by_sqlstate(  # noqa: PLR0911  a table of codes
             return StatementTimeoutError(
                 f"{where} ran one statement for longer than statement_timeout ({format_duration(at.statement_timeout)}; "
                 f"SQLSTATE {sqlstate}): {statement}.",
-                remedy="Make the step smaller (a backfill in batches, an index CONCURRENTLY), or lengthen --statement-timeout "
+                remedy=f"{recipe} Or lengthen --statement-timeout (Helm: migration.statementTimeout)."
+                if (recipe := advise(at.statement))
+                else "Make the step smaller (a backfill in batches, an index CONCURRENTLY), or lengthen --statement-timeout "
                 "(Helm: migration.statementTimeout).",
                 facts=facts,
             )

@@ -14,6 +14,7 @@ from sage_migrate.errors import ConnectionLostError, DeadlineExceededError, Gate
 from sage_migrate.interruption import Interruption
 from sage_migrate.logs import log
 from sage_migrate.progress import Progress, look_at_progress, watch_progress
+from sage_migrate.recipes import advise
 from sage_migrate.redact import redact
 from sage_migrate.session import Connect, ControlThread, Session, is_broken, quote_identifier, quote_literal
 from sage_migrate.settings import Settings
@@ -282,10 +283,12 @@ class Gate:
             with contextlib.suppress(Exception):  # any driver's: it is stopped all the same
                 async with asyncio.timeout(_LAST_LOOK_SECONDS):
                     await look_at_progress(self.watch, self.backend)
+        recipe = advise(self.backend.statement) if self.backend is not None and self.backend.running else None
+        first = f"{recipe} Or l" if recipe else "See in the events above what it spent its time on; l"
         self.interruption.request(
             DeadlineExceededError(
                 f"The run did not end within its deadline of {format_duration(self.settings.deadline)}.",
-                remedy="See in the events above what it spent its time on; lengthen --deadline (Helm: migration.deadline, "
+                remedy=f"{first}engthen --deadline (Helm: migration.deadline, "
                 "with helm's own --timeout above it) if that is how long it takes.",
             )
         )

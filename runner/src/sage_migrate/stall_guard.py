@@ -21,6 +21,7 @@ from sage_migrate.lock_waits import (
     take_snapshot,
 )
 from sage_migrate.logs import log
+from sage_migrate.recipes import advise
 from sage_migrate.redact import shorten_sql
 from sage_migrate.session import Row, Session
 
@@ -35,6 +36,10 @@ _ACTED_SECONDS = 0.1
 # So that the longest wait is known where a revision's own budget, or a maintenance window, lets others wait for long.
 _LONGEST_REST_SECONDS = 2.0
 _NEVER = float("inf")
+_SPLIT = (
+    "Split the revision so that no long step runs under that lock: a NOT VALID constraint and VALIDATE in the next revision, an "
+    "index CONCURRENTLY, a backfill in batches."
+)
 
 
 class StallGuard:
@@ -169,8 +174,7 @@ class StallGuard:
             f"{format_duration(round(worst.waited_seconds, 2))}; the stall budget is {format_duration(self.stall_budget)}. "
             f"The migration held {ours.mode if ours else 'a lock'} on {table['relation'] or worst.locktype}{size} "
             f"while it ran: {statement}.",
-            remedy="Split the revision so that no long step runs under that lock: a NOT VALID constraint and VALIDATE in the next "
-            "revision, an index CONCURRENTLY, a backfill in batches. In a maintenance window, declare in the revision's file "
+            remedy=f"{advise(backend.statement) or _SPLIT} In a maintenance window, declare in the revision's file "
             'sage_migrate = {"stall_budget": "30s", "reason": "…"}.',
             facts=facts,
         )

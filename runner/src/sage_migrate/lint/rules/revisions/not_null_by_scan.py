@@ -8,6 +8,7 @@ from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.effects import checked_not_null
 from sage_migrate.lint.rule import Finding, StepRule
 from sage_migrate.lint.wording import quoted
+from sage_migrate.recipes import NOT_NULL
 
 
 class NotNullByScan(StepRule):
@@ -59,6 +60,7 @@ op.drop_constraint("users_name_set", "users", type_="check")
             "with op.get_context().autocommit_block():\n"
             f"    op.execute({quoted(f'ALTER TABLE {action.table} VALIDATE CONSTRAINT {check}')})\n"
             f"op.alter_column({quoted(action.table)}, {quoted(action.column)}, nullable=False)\n"
-            f'op.drop_constraint({quoted(check)}, {quoted(action.table)}, type_="check")',
+            f'op.drop_constraint({quoted(check)}, {quoted(action.table)}, type_="check")\n'
+            f"# release by release, with the backfill: {NOT_NULL}",
             hazards=("access_exclusive_long",) if has_default else self.hazards,
         )

@@ -7,6 +7,7 @@ from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
 from sage_migrate.lint.wording import quoted
+from sage_migrate.recipes import RENAME
 
 
 class Rename(StepRule):
@@ -50,5 +51,5 @@ op.execute("CREATE VIEW audit_log AS SELECT * FROM audit_entries")
                 message=f"The release that still serves asks for {action.table}.{action.column}: once it is {action.new_name}, its statements fail.",
                 help="Instead: keep the column's name and rename the attribute alone.\n"
                 f"{action.new_name} = mapped_column({quoted(action.column)}, …)\n"
-                f"# or add {action.new_name} beside it, write both, and drop {action.column} in a contract revision",
+                f"# or add {action.new_name} beside it, write both, and drop {action.column} in a contract revision: {RENAME}",
             )

@@ -8,6 +8,7 @@ from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
 from sage_migrate.lint.type_change import judge
 from sage_migrate.lint.wording import quoted, table_arguments
+from sage_migrate.recipes import WIDEN
 
 
 class TypeChangeBreaksOldCode(StepRule):
@@ -37,5 +38,6 @@ op.add_column("users", sa.Column("age_text", sa.Text(), nullable=True))
             yield Finding(
                 message=f"The release that still serves uses {action.table}.{action.column} as it was: with the type {action.type} its statements fail.",
                 help="Instead: add a second column of the new type, write both, and drop the old one when no pod reads it any more.\n"
-                f"op.add_column({table_arguments(action.table, with_schema=False)}, sa.Column({quoted(action.column + '_new')}, …, nullable=True))",
+                f"op.add_column({table_arguments(action.table, with_schema=False)}, sa.Column({quoted(action.column + '_new')}, …, nullable=True))\n"
+                f"# release by release: {WIDEN}",
             )

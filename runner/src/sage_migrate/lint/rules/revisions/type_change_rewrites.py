@@ -8,6 +8,7 @@ from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
 from sage_migrate.lint.type_change import judge
 from sage_migrate.lint.wording import quoted, table_arguments
+from sage_migrate.recipes import WIDEN
 
 
 class TypeChangeRewrites(StepRule):
@@ -52,5 +53,5 @@ op.add_column("items", sa.Column("quantity_new", sa.BigInteger(), nullable=True)
             message=f"Changing {action.table}.{action.column} {change} writes every row and index anew while nobody else may read or write the table.",
             help="Instead: add a second column, keep it in step, copy in batches, switch in a later release.\n"
             f"op.add_column({table_arguments(action.table, with_schema=False)}, sa.Column({quoted(action.column + '_new')}, …, nullable=True))\n"
-            f"# then a trigger that copies {action.column}, a backfill in batches, and the swap in a contract revision",
+            f"# then a trigger that copies {action.column}, a backfill in batches, and the swap in a later release: {WIDEN}",
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
+from sage_migrate.recipes import BACKFILL
 
 
 class UnboundedBackfill(StepRule):
@@ -49,7 +50,7 @@ def _declared(action: ir.Update) -> str:
     sets = ", ".join(f"{column} = …" for column in columns)
     return (
         "Instead: declare it in a revision of its own; the gate sets the rows in batches before upgrade() runs.\n"
-        f'sage_migrate = {{"backfill": {{"table": "{action.table}", "set": "{sets}", "where": "{columns[0]} IS NULL"}}}}'
+        f'sage_migrate = {{"backfill": {{"table": "{action.table}", "set": "{sets}", "where": "{columns[0]} IS NULL"}}}}  # {BACKFILL}'
     )
 
 
