@@ -36,6 +36,14 @@ REFUSALS: dict[str, tuple[Path, dict[str, Any], str]] = {
         overlay(APP_VALUES, "migration.image.repository", "migrations"),
         "migration.image.tag is missing: give the tag or the digest of migration.image.repository.",
     ),
+    "an online run with no more time than the hook": (
+        APP,
+        overlay(APP_VALUES, "migration.online", {"enabled": True, "deadline": 240}),
+        (
+            "migration.online.deadline (240) must be longer than migration.deadline (240), or the hook has as much time for the "
+            "same."
+        ),
+    ),
     "no database": (
         APP,
         {},

@@ -79,6 +79,9 @@ OTHER: dict[Path, dict[str, Any]] = {
         "requireReview": True,
         "allowUnreviewed": ["other"],
         "reason": "other",
+        "online.enabled": True,
+        "online.deadline": 9999,
+        "online.backoffLimit": 9,
         "extraArgs": ["--other"],
         "annotations": {"a": "b"},
     },
@@ -124,6 +127,8 @@ CONTEXT: dict[str, tuple[str, object]] = {
     "database.passwordSecret.key": ("database", PARTS),
     "serviceAccount.annotations": ("serviceAccount.create", True),
     "podDisruptionBudget.maxUnavailable": ("podDisruptionBudget.enabled", True),
+    "online.deadline": ("online.enabled", True),
+    "online.backoffLimit": ("online.enabled", True),
     "ingress.enabled": ("ingress.hosts", ["one.example"]),
     **{
         f"ingress.{field}": ("ingress", {"enabled": True, "hosts": ["one.example"]})

@@ -5,6 +5,7 @@
 {{- include "migration-gate.validate.database" (dict "at" (printf "%sdatabase" .at) "database" .database) -}}
 {{- include "migration-gate.validate.serviceAccount" . -}}
 {{- include "migration-gate.validate.ladder" . -}}
+{{- include "migration-gate.validate.online" . -}}
 {{- include "migration-gate.validate.env" (dict "at" .at "env" (include "migration-gate.env" . | fromYamlArray)) -}}
 {{- end }}
 
@@ -73,6 +74,12 @@
 {{- if ge (include "migration-gate.milliseconds" (index $rung 1) | int64) (include "migration-gate.milliseconds" (index $rung 3) | int64) }}
 {{- fail (printf "%s%s (%s) must be shorter than %s%s (%s)." $.at (index $rung 0) (index $rung 1) $.at (index $rung 2) (index $rung 3)) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "migration-gate.validate.online" -}}
+{{- if and .online.enabled (le (int64 .online.deadline) (int64 .deadline)) }}
+{{- fail (printf "%sonline.deadline (%d) must be longer than %sdeadline (%d), or the hook has as much time for the same." .at (int64 .online.deadline) .at (int64 .deadline)) }}
 {{- end }}
 {{- end }}
 

@@ -1,7 +1,8 @@
 {{/*
 Print the annotations of an object of the gate: {mode, kind, annotations}. What makes it run in its place is merged last,
 over whatever a user gives. Under Argo CD what the Job needs is an object like any other, one wave earlier: as a hook it
-would be deleted and made again by each sync. Beside a plain Job nothing is special.
+would be deleted and made again by each sync. An online run comes after every other wave, or a sync would wait for it before
+the next. Beside a plain Job nothing is special.
 */}}
 {{- define "migration-gate.annotations" -}}
 {{- $own := dict }}
@@ -18,6 +19,8 @@ would be deleted and made again by each sync. Beside a plain Job nothing is spec
 {{- else }}
 {{- $own = dict "argocd.argoproj.io/sync-wave" "-2" }}
 {{- end }}
+{{- else if eq .mode "argocd-late" }}
+{{- $own = dict "argocd.argoproj.io/sync-wave" "1000" }}
 {{- end }}
 {{- $all := mergeOverwrite (dict) (.common | default dict) (.annotations | default dict) $own }}
 {{- if $all }}{{ toYaml $all }}{{ end }}

@@ -19,11 +19,10 @@ shape of this chart's values.
 {{- include "migration-gate.networkpolicy" $hook }}
 ---
 {{ end }}
-{{- if eq $hook.mode "job" }}
-{{- /* A Job cannot be changed, so another content is another Job. */}}
-{{- $hash := include "migration-gate.job" $hook | sha256sum | trunc 8 }}
-{{- $_ := set $hook "name" (printf "%s-%s" ($hook.name | trunc 54 | trimSuffix "-") $hash) }}
+{{- include (ternary "migration-gate.contentNamed" "migration-gate.job" (eq $hook.mode "job")) $hook }}
+{{- if $hook.online.enabled }}
+---
+{{ include "migration-gate.online" . }}
 {{- end }}
-{{- include "migration-gate.job" $hook }}
 {{- end }}
 {{- end }}

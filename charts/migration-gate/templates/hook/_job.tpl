@@ -1,3 +1,8 @@
+{{/* Render the Job under a name that tells its content: a Job cannot be changed, so another content is another Job. */}}
+{{- define "migration-gate.contentNamed" -}}
+{{- $hash := include "migration-gate.job" . | sha256sum | trunc 8 }}
+{{- include "migration-gate.job" (merge (dict "name" (printf "%s-%s" (.name | trunc 54 | trimSuffix "-") $hash)) .) }}
+{{- end }}
 {{/*
 Render the Job that migrates. It has no ttlSecondsAfterFinished: Helm 4 and Argo CD wait for ever for a hook that is
 collected before they saw its end. Nothing here may differ from one rendering to the next.
@@ -8,9 +13,13 @@ kind: Job
 metadata:
   {{- include "migration-gate.metadata" (dict "hook" . "kind" "Job" "name" .name "annotations" .annotations) | nindent 2 }}
 spec:
+{{- if .isOnline }}
+  backoffLimit: {{ int64 .online.backoffLimit }}
+{{- else }}
   backoffLimit: 0
   # 15 seconds after the pod's own deadline, because the Job's deletes the pod and its log (kubernetes/kubernetes#78644).
   activeDeadlineSeconds: {{ add (int64 .deadline) 45 }}
+{{- end }}
   # Never a second runner beside one that is still ending.
   podReplacementPolicy: Failed
   podFailurePolicy:
@@ -24,7 +33,8 @@ spec:
         onExitCodes:
           containerName: migrate
           operator: NotIn
-          values: [0]
+          {{- /* Of an online run, what another try can mend: the statuses that are "again unchanged", and SIGKILL. */}}
+          values: {{ ternary "[0, 10, 30, 31, 34, 41, 42, 130, 137, 143]" "[0]" .isOnline }}
   template:
     metadata:
       labels:
@@ -57,7 +67,7 @@ spec:
           imagePullPolicy: {{ .image.pullPolicy | default "IfNotPresent" }}
           command: [sage-migrate]
           args:
-            {{- prepend .extraArgs "upgrade" | toYaml | nindent 12 }}
+            {{- concat (ternary (list "upgrade" "--online") (list "upgrade") .isOnline) .extraArgs | toYaml | nindent 12 }}
           env:
             {{- include "migration-gate.env" . | nindent 12 }}
           {{- with .extraEnvFrom }}

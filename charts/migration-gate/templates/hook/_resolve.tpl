@@ -7,7 +7,13 @@ reads the result, so that inheritance is decided here and nowhere else. `merge` 
 {{- $hook := deepCopy (omit .gate.Values "global") -}}
 
 {{- $fullname := .gate.Values.fullnameOverride | default $parent.fullname | default .gate.Release.Name -}}
-{{- $_ := set $hook "name" (printf "%s-migrate" ($fullname | trunc 55 | trimSuffix "-")) -}}
+{{- $_ := set $hook "isOnline" (hasKey .gate "online") -}}
+{{- if $hook.isOnline -}}
+{{- $_ := set $hook "mode" (ternary "argocd-late" "job" (eq $hook.mode "argocd")) -}}
+{{- $_ := set $hook "deadline" $hook.online.deadline -}}
+{{- end -}}
+{{- $isBeside := has $hook.mode (list "job" "argocd-late") -}}
+{{- $_ := set $hook "name" (printf "%s-%s" ($fullname | trunc 55 | trimSuffix "-") (ternary "online" "migrate" $hook.isOnline)) -}}
 {{- $_ := set $hook "namespace" .gate.Release.Namespace -}}
 {{- $_ := set $hook "labels" (mergeOverwrite (dict) ($hook.commonLabels | default $parent.commonLabels | default dict) (include "migration-gate.labels" .gate | fromYaml)) -}}
 {{- $_ := set $hook "commonAnnotations" ($hook.commonAnnotations | default $parent.commonAnnotations | default dict) -}}
@@ -32,14 +38,15 @@ reads the result, so that inheritance is decided here and nowhere else. `merge` 
 {{- $ofApp := $parent.serviceAccount | default dict -}}
 {{- $account := $hook.serviceAccount -}}
 {{- if $account.create -}}
+{{- $_ := set $account "name" (ternary (printf "%s-online" $account.name) $account.name (and $hook.isOnline (not (empty $account.name)))) -}}
 {{- $_ := set $account "name" ($account.name | default $hook.name) -}}
-{{- else if or (not $ofApp.create) (eq $hook.mode "job") -}}
+{{- else if or (not $ofApp.create) $isBeside -}}
 {{- $_ := set $account "name" ($account.name | default $ofApp.name) -}}
 {{- end -}}
 {{- $_ := set $account "name" ($account.name | default "default") -}}
-{{- $_ := set $hook "createdByRelease" (ternary $ofApp.name "" (and ($ofApp.create | default false) (or $account.create (ne $hook.mode "job")))) -}}
+{{- $_ := set $hook "createdByRelease" (ternary $ofApp.name "" (and ($ofApp.create | default false) (or $account.create (not $isBeside)))) -}}
 
-{{- $deadline := int64 $hook.deadline -}}
+{{- $deadline := int64 .gate.Values.deadline -}}
 {{- $_ := set $hook "waitTimeout" ($hook.waitTimeout | default (printf "%ds" (min 60 (div $deadline 4)))) -}}
 {{- $_ := set $hook "statementTimeout" ($hook.statementTimeout | default (printf "%ds" (div (mul $deadline 3) 4))) -}}
 {{- toYaml $hook -}}
