@@ -214,5 +214,6 @@ def test_hooks_and_action_call_the_command() -> None:
         program, command, *_ = hook["entry"].split()
         assert (program, command in cli.REVIEW_TIME) == ("sage-migrate", True)
     action = yaml.safe_load((top / "action.yml").read_text())
-    assert sorted(action["inputs"]) == ["args", "command", "python-version", "working-directory"]
+    names = ["args", "command", "comment", "packages", "python-version", "token", "working-directory"]
+    assert sorted(action["inputs"]) == names
     assert cli.REVIEW_TIME.keys() >= {action["inputs"]["command"]["default"]}
