@@ -34,7 +34,7 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 
 _ASYNC_CODE = CO_COROUTINE | CO_ITERABLE_COROUTINE | CO_ASYNC_GENERATOR
 _LOOPS = ("asyncio", "uvloop")
-_PLUMBING = ("sqlalchemy", "greenlet", *_LOOPS, __name__)
+_PLUMBING = ("sqlalchemy", "greenlet", *_LOOPS, __name__, "sage_migrate.statement_recorder")
 _LIBRARIES = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 _allowed: ContextVar[bool] = ContextVar("sage_migrate_async_guard_allowed", default=False)
@@ -156,10 +156,10 @@ class AsyncGuard:
     def _meet(self, what: str, dialect: Any = None) -> None:
         if self.action == "off" or _allowed.get():
             return
-        stack = tuple(_stack())
+        stack = tuple(call_stack())
         if not any(_runs_a_loop(frame) for frame in stack):
             return
-        frame = _user_frame(stack)
+        frame = user_frame(stack)
         call = BlockingCall(
             what=f"{what} on {dialect.name}+{dialect.driver}" if dialect else what,
             path=_shown(frame.f_code.co_filename),
@@ -178,7 +178,7 @@ class AsyncGuard:
             )
 
 
-def _stack() -> Iterator[FrameType]:
+def call_stack() -> Iterator[FrameType]:
     """Yield the frames below, innermost first, through the greenlets that this one returns to."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001  what it is for
     greenlets = sys.modules.get("greenlet")
@@ -198,7 +198,7 @@ def _runs_a_loop(frame: FrameType) -> bool:
     return bool(frame.f_code.co_flags & _ASYNC_CODE) or _package(frame) in _LOOPS
 
 
-def _user_frame(stack: tuple[FrameType, ...]) -> FrameType:
+def user_frame(stack: tuple[FrameType, ...]) -> FrameType:
     """Return the innermost frame that is neither a library's nor Python's own; else the innermost outside SQLAlchemy."""
     outside = [frame for frame in stack if not {_package(frame), frame.f_globals.get("__name__")} & {*_PLUMBING}]
     users = (frame for frame in outside if not _is_library(frame.f_code.co_filename))

@@ -1,4 +1,4 @@
-"""Statements from a file: SQL as recorded, or an export of pg_stat_statements (CSV or JSON with a column ``query``)."""
+"""Statements from a file: SQL, what `statement_recorder` wrote, or an export of pg_stat_statements (CSV or JSON with ``query``)."""
 
 import csv
 import io
@@ -25,16 +25,16 @@ def read_file(path: Path) -> tuple[list[OldStatement], int]:
         raise UsageError(f"--old-statements {path} cannot be read ({type(error).__name__}).") from error
     found: dict[str, OldStatement] = {}
     left_out = 0
-    for line, statement in _texts(path, text):
+    for source, statement in _texts(path, text):
         relations = read_statement(statement)
         if relations is None:
             left_out += 1
         else:
-            found.setdefault(statement, OldStatement(sql=statement, source=f"{path}:{line}", relations=relations))
+            found.setdefault(statement, OldStatement(sql=statement, source=source, relations=relations))
     return list(found.values()), left_out
 
 
-def _texts(path: Path, text: str) -> Iterator[tuple[int, str]]:
+def _texts(path: Path, text: str) -> Iterator[tuple[str, str]]:
     if path.suffix == ".csv":
         rows = csv.DictReader(io.StringIO(text))
         if "query" not in (rows.fieldnames or ()):
@@ -42,19 +42,17 @@ def _texts(path: Path, text: str) -> Iterator[tuple[int, str]]:
                 f"{path} has no column query.",
                 remedy="Export it by: COPY (SELECT query FROM pg_stat_statements) TO STDOUT (FORMAT csv, HEADER).",
             )
-        yield from ((rows.line_num, row["query"].strip().rstrip(";")) for row in rows if row["query"])
+        yield from ((f"{path}:{rows.line_num}", row["query"].strip().rstrip(";")) for row in rows if row["query"])
     elif path.suffix == ".json":
         try:
             listed = json.loads(text)
-            yield from ((place, _query(each).strip().rstrip(";")) for place, each in enumerate(listed, 1))
+            for place, each in enumerate(listed, 1):
+                query, source = (each["query"], each.get("source")) if isinstance(each, dict) else (each, None)
+                yield str(source or f"{path}:{place}"), str(query).strip().rstrip(";")
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise UsageError(f'{path} is no list of texts, or of {{"query": …}}.') from error
     else:
-        yield from _split(text)
-
-
-def _query(entry: object) -> str:
-    return str(entry["query"]) if isinstance(entry, dict) else str(entry)
+        yield from ((f"{path}:{line}", statement) for line, statement in _split(text))
 
 
 def _split(text: str) -> Iterator[tuple[int, str]]:
