@@ -49,7 +49,14 @@ def test_sizes_of_a_real_database(project: Project, database: Database, gate: Co
     assert tables["public.events"]["table_bytes"] == sum(tables[f"public.events_{n}"]["table_bytes"] for n in (1, 2))
     assert tables["public.orders"]["table_bytes"] > 100_000
     assert tables["public.orders"]["index_bytes"] > 10_000
+    assert tables["public.orders"]["columns"] == [
+        {"name": "id", "null_frac": 0, "avg_width": 8, "n_distinct": -1},
+        {"name": "note", "null_frac": 0, "avg_width": 101, "n_distinct": 1},
+    ]
+    assert [column["name"] for column in tables["public.events"]["columns"]] == ["day", "id"]
+    assert tables["archive.orders"]["columns"] == []
     assert sorted(tables["public.orders"]) == [
+        "columns",
         "index_bytes",
         "kind",
         "name",

@@ -1,4 +1,4 @@
-"""Reads sizes and write counts from the catalogs and the statistics, in a session that can change nothing."""
+"""Reads sizes, write counts and the shape of columns from catalogs and statistics, in a session that can change nothing."""
 
 import contextlib
 from typing import Any
@@ -34,6 +34,15 @@ SELECT n.nspname AS schema, c.relname AS name,
  GROUP BY c.oid, n.nspname, c.relname, c.relkind, c.relispartition
  ORDER BY n.nspname, c.relname
 """
+# Never a value: the most common ones and the histogram's bounds are data. A partitioned table has inherited statistics alone;
+# of an ancestor of other tables its own rows count, so they come last.
+# https://www.postgresql.org/docs/current/view-pg-stats.html
+_COLUMNS = """
+SELECT schemaname AS schema, tablename AS table, attname AS name,
+       null_frac::float8 AS null_frac, avg_width, n_distinct::float8 AS n_distinct
+  FROM pg_stats WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
+ ORDER BY schemaname, tablename, inherited DESC, attname
+"""
 _SINCE = """
 SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS made_at,
        current_setting('server_version') AS server_version,
@@ -59,9 +68,14 @@ async def collect(session: Session) -> dict[str, Any]:
         with contextlib.suppress(asyncpg.PostgresError):  # a provider may have withdrawn the right
             seconds = (await session.fetch(_CLUSTER_AGE))[0]["seconds"]
     tables = await session.fetch(_TABLES)
+    columns: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for column in await session.fetch(_COLUMNS):
+        of_table = columns.setdefault((column.pop("schema"), column.pop("table")), {})
+        of_table[column["name"]] = column
     for table in tables:
         writes = table.pop("inserted") + table.pop("updated") + table.pop("deleted")
         table["writes_per_second"] = round(writes / seconds, 3) if seconds and seconds > 0 else None
+        table["columns"] = list(columns.get((table["schema"], table["name"]), {}).values())
     return {
         "format": FORMAT,
         "made_at": about["made_at"],

@@ -1,8 +1,8 @@
-"""The file of table sizes: how it is read, and which tables are small."""
+"""The file of table sizes: how it is read, which tables are small, and what their columns are like."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,22 @@ from sage_migrate.errors import UsageError
 FORMAT = 1
 SMALL_BYTES = 10_000_000
 """With its indexes. To read, write or index that much takes well below the stall budget of a second."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColumnShape:
+    """What PostgreSQL's statistics say of a column, without any of its values."""
+
+    null_frac: float
+    avg_width: int
+    """In bytes, of those that are not NULL."""
+    n_distinct: float
+    """As in pg_stats: a number of values, or, below 0, their share of the rows with the sign turned."""
+
+    def distinct_among(self, rows: int) -> int:
+        """Return how many different values so many rows have."""
+        wanted = -self.n_distinct * rows if self.n_distinct < 0 else self.n_distinct
+        return max(1, min(rows, round(wanted))) if wanted else rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +40,8 @@ class TableSize:
     table_bytes: int
     index_bytes: int
     writes_per_second: float | None
+    columns: Mapping[str, ColumnShape] = field(default_factory=dict, hash=False)
+    """Those of which there are statistics that the role might read."""
 
     @property
     def is_small(self) -> bool:
@@ -85,6 +103,14 @@ def _read(table: dict[str, Any]) -> TableSize:
         table_bytes=int(table["table_bytes"]),
         index_bytes=int(table["index_bytes"]),
         writes_per_second=None if rate is None else float(rate),
+        columns={
+            str(each["name"]): ColumnShape(
+                null_frac=float(each["null_frac"]),
+                avg_width=int(each["avg_width"]),
+                n_distinct=float(each["n_distinct"]),
+            )
+            for each in table.get("columns", ())
+        },
     )
 
 

@@ -8,7 +8,6 @@ would insert next.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import asyncpg
 
@@ -41,6 +40,9 @@ WHERE i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indisvali
 _PARTITIONS = "SELECT inhrelid::int8 AS child, inhparent::int8 AS parent FROM pg_inherits"
 _LITERAL = re.compile(r"'((?:[^']|'')*)'|(?<![\w.])(-?\d+(?:\.\d+)?)")
 _FREE_TEXT = 24
+# What is wider is compressed, or goes to a table of its own.
+_WIDEST = 2000
+_EMPTY_OBJECT = 20
 _DEEPEST = 12
 # Tried where a check refuses what the type alone suggests.
 _USUAL = (
@@ -105,6 +107,9 @@ class Table:
     checks: list[tuple[tuple[int, ...], str]] = field(default_factory=list)
     depth: int = 0
     rows: int = 0
+    """How many it has, or is about to get."""
+    present: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Of a table that the history itself filled: what is there in the columns that others refer to, in the order of its rows."""
 
 
 class Values:
@@ -138,34 +143,37 @@ class Values:
         found = [each for each in self.tables.values() if each.kind in "rp" and each.oid not in self.partitions]
         return sorted(found, key=lambda table: (table.depth, table.name))
 
-    def expression(
+    def expression(  # noqa: PLR0913  what a value depends on
         self,
         table: Table,
         column: Column,
         row: str,
         *,
         wide: bool = False,
+        width: int | None = None,
         path: frozenset[tuple[int, int]] = frozenset(),
     ) -> str:
-        """Return the value of ``column`` in the row of number ``row`` (SQL); ``wide`` as large as the type allows."""
+        """Return the value of ``column`` in the row of number ``row`` (SQL).
+
+        ``wide`` makes it as large as the type allows, ``width`` about so many bytes where the type leaves that open.
+        """
         for parent, pairs in table.references:
             if column.number in pairs and parent in self.tables:
                 here = (table.oid, column.number)
                 if here in path or parent == table.oid:
                     return "NULL" if not column.not_null else self._own(column, row, wide=False)
                 other = self.tables[parent]
+                if other.present:
+                    return _one_of(other.present[pairs[column.number]], row)
+                if table.rows >= other.rows > 0:  # several rows refer to the same one
+                    row = f"(1 + ({row} - 1) % {other.rows})"
                 return self.expression(other, other.columns[pairs[column.number]], row, path=path | {here})
-        return self._own(column, row, wide=wide)
+        return self._own(column, row, wide=wide, width=width)
 
-    def _own(self, column: Column, row: str, *, wide: bool) -> str:
+    def _own(self, column: Column, row: str, *, wide: bool, width: int | None = None) -> str:
         if column.choices:
-            listed = ", ".join(column.choices)
-            return (
-                column.choices[0]
-                if len(column.choices) == 1
-                else f"(ARRAY[{listed}])[1 + ({row}) % {len(column.choices)}]"
-            )
-        return typical(column, row, wide=wide)
+            return _one_of(column.choices, f"({row}) + 1")
+        return typical(column, row, wide=wide, width=width)
 
     def _read_constraints(self, session: ScratchSession) -> None:
         for row in session.rows(_CONSTRAINTS):
@@ -228,8 +236,16 @@ class Values:
             column.choices = tuple(each for each in tried if fits(each))
 
 
-def typical(column: Column, row: str, *, wide: bool = False) -> str:  # noqa: C901, PLR0911, PLR0912  one branch a type
-    """Return an expression of the column's type for row number ``row``."""
+def _one_of(expressions: Sequence[str], row: str) -> str:
+    if len(expressions) == 1:
+        return expressions[0]
+    return f"(ARRAY[{', '.join(expressions)}])[1 + ({row} - 1) % {len(expressions)}]"
+
+
+def typical(  # noqa: C901, PLR0911, PLR0912  one branch a type
+    column: Column, row: str, *, wide: bool = False, width: int | None = None
+) -> str:
+    """Return an expression of the column's type for row number ``row``; see `Values.expression`."""
     type_, number = column.base_type, f"({row})"
     if column.labels:
         listed = ", ".join(quote_literal(each) for each in column.labels)
@@ -250,7 +266,9 @@ def typical(column: Column, row: str, *, wide: bool = False) -> str:  # noqa: C9
         case "numeric":
             digits = int(size[1]) - int(size[2] or 0) if size else 9
             whole = "9" * min(digits, 30) if wide else f"({number} % {10 ** max(min(digits, 9), 0)})"
-            return f"({whole or '0'})::{type_}"
+            scale = int(size[2] or 0) if size else 1  # with a fraction, which a narrower type would not keep
+            fraction = f" + 5e-{scale}" if scale > 0 and not wide else ""
+            return f"({whole or '0'}{fraction})::{type_}"
         case "real" | "double precision" | "money":
             return f"{number}::float8::{name}" if name != "money" else f"{number}::numeric::money"
         case "boolean":
@@ -266,13 +284,18 @@ def typical(column: Column, row: str, *, wide: bool = False) -> str:  # noqa: C9
         case "interval":
             return f"({number} * interval '1 second')"
         case "json" | "jsonb":
+            if width is not None and width > _EMPTY_OBJECT:
+                return f"{name}_build_object('value', rpad({number}::text, {min(width, _WIDEST) - _EMPTY_OBJECT}, '0'))"
             return f"'{{}}'::{name}"
         case "bytea":
-            return f"convert_to({number}::text, 'UTF8')"
+            text = f"{number}::text" if width is None else f"rpad({number}::text, {min(width, _WIDEST)}, '0')"
+            return f"convert_to({text}, 'UTF8')"
         case "inet" | "cidr":
             return f"('10.0.0.0'::inet + {number})::{name}"
         case "character varying" | "character" | "text" | "citext" | "name" | "bpchar":
             length = int(size[1]) if size else 63 if name == "name" else 0
+            if width is not None and name not in ("character", "bpchar"):
+                length = max(1, min(width - 1, length or _WIDEST))  # a short text's length is a byte of its width
             return _text(name, number, length or (10 * _FREE_TEXT if wide else 0))
         case "macaddr":
             return "'08:00:2b:01:02:03'::macaddr"
@@ -287,65 +310,5 @@ def _text(type_: str, number: str, length: int) -> str:
     if length and length <= 8:  # noqa: PLR2004  no room for a word
         return f"lpad({number}::text, {length}, '0')" if length > 1 else f"chr(65 + ({number} % 26)::int)"
     if length:  # as long as may be: a narrower type then shows
-        return f"rpad('Value ' || {number} || ' ', {min(length, 2000)}, 'x')"
+        return f"rpad('Value ' || {number} || ' ', {min(length, _WIDEST)}, 'x')"
     return f"rpad('Value ' || {number} || ' ', {_FREE_TEXT}, 'x')"
-
-
-def fill(session: ScratchSession, values: Values, rows: int) -> list[str]:
-    """Put rows into every empty table, and return notes on those where none fit."""
-    notes = []
-    for table in values.in_order():
-        number = max(rows - 10 * table.depth, min(rows, 5))
-        columns = [each for each in table.columns.values() if not each.generated]
-        if not number or session.value(f"SELECT EXISTS (SELECT FROM {table.name})"):
-            table.rows = int(session.value(f"SELECT count(*) FROM {table.name}"))
-            continue
-        problem = ""
-        for chosen in (columns, [each for each in columns if each.not_null]):
-            problem = _insert(session, values, table, chosen, number)
-            if not problem:
-                table.rows = number
-                break
-        else:
-            notes.append(f"{table.spelled} has no rows, so that what is done to them cannot be seen: {problem}.")
-    session.run("ANALYZE")
-    return notes
-
-
-def _insert(session: ScratchSession, values: Values, table: Table, columns: Sequence[Column], number: int) -> str:
-    fixed = {each for key in (table.primary_key, *table.unique) for each in key} | {
-        each for _, pairs in table.references for each in pairs
-    }
-
-    def value(column: Column) -> str:
-        expression = values.expression(table, column, "n")
-        if column.not_null or column.number in fixed or column.choices:
-            return expression
-        return f"CASE WHEN n % 5 > 0 THEN {expression} END"
-
-    names = ", ".join(quote_identifier(each.name) for each in columns)
-    listed = ", ".join(value(each) for each in columns)
-    overriding = "OVERRIDING SYSTEM VALUE " if any(each.identity for each in columns) else ""
-    statement = (
-        f"INSERT INTO {table.name} ({names}) {overriding}SELECT {listed} FROM generate_series(1, {number}) AS n"
-        if columns
-        else f"INSERT INTO {table.name} SELECT FROM generate_series(1, {number})"
-    )
-    try:
-        session.run(statement)
-        for column in columns:
-            _advance(session, table, column)
-    except asyncpg.PostgresError as error:
-        return " ".join(str(error).split()).rstrip(".")
-    return ""
-
-
-def _advance(session: ScratchSession, table: Table, column: Column) -> None:
-    """Let the column's sequence go on after the rows."""
-    if column.identity or "nextval(" in (column.default or ""):
-        sequence: Any = session.value("SELECT pg_get_serial_sequence($1, $2)", table.name, column.name)
-        if sequence:
-            session.rows(
-                f"SELECT setval($1::text::regclass, (SELECT max({quote_identifier(column.name)}) FROM {table.name}))",
-                sequence,
-            )
