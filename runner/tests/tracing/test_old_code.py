@@ -11,7 +11,7 @@ import sqlalchemy
 from harness.postgres import Database
 from sage_migrate.database_url import parse_database_url
 from sage_migrate.session import ControlThread
-from sage_migrate.trace.description import Description, changed_relations, describe_schema
+from sage_migrate.trace.description import Description, changed_relations, describe_schema, read_counters, set_back
 from sage_migrate.trace.old_code.checking import Spoken
 from sage_migrate.trace.old_code.defaults import read_defaults
 from sage_migrate.trace.old_code.from_models import tables_of_models
@@ -19,8 +19,9 @@ from sage_migrate.trace.old_code.from_tables import statements_of
 from sage_migrate.trace.old_code.learning import Code
 from sage_migrate.trace.old_code.mapped import describe
 from sage_migrate.trace.results import Breakage
+from sage_migrate.trace.rows import fill
 from sage_migrate.trace.scratch_database import ScratchSession
-from sage_migrate.trace.values import Values, fill
+from sage_migrate.trace.values import Values
 
 from tracing.old_models import Base
 
@@ -44,6 +45,7 @@ class Shop:
 
     def breaks(self, change: str) -> list[Breakage]:
         """Return what fails after a change, which is then undone."""
+        counters = read_counters(self.session)
         transaction = self.session.connection.transaction()
         self.session.call(transaction.start())
         try:
@@ -51,6 +53,8 @@ class Shop:
             changed = changed_relations(self.before, describe_schema(self.session, "alembic_version"))
             if "TRUNCATE" in change:
                 changed = None
+            elif changed is not None:
+                changed |= set_back(counters, read_counters(self.session))
             self.code._told.clear()
             return self.code.broken(self.session, changed)
         finally:

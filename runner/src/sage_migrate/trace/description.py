@@ -26,6 +26,9 @@ UNION ALL
 SELECT {_OWNER}, format('trigger %s %s', t.tgenabled, pg_get_triggerdef(t.oid)) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT t.tgisinternal AND {OURS}
 UNION ALL
+SELECT {_OWNER}, format('rule %s %s', r.ev_enabled, pg_get_ruledef(r.oid)) FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE r.rulename <> '_RETURN' AND {OURS}
+UNION ALL
 SELECT {_OWNER}, concat_ws(' ', 'policy', p.polname, p.polcmd, p.polpermissive, pg_get_expr(p.polqual, p.polrelid), pg_get_expr(p.polwithcheck, p.polrelid))
 FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {OURS}
 UNION ALL
@@ -41,7 +44,15 @@ UNION ALL
 SELECT '', format('extension %s', extname) FROM pg_extension
 """
 
+# A sequence's place is data, and no part of the description.
+_COUNTERS = f"""
+SELECT s.oid::int8 AS sequence, {_OWNER} AS relation, coalesce(pg_sequence_last_value(s.oid), 0) AS reached
+FROM pg_class s JOIN pg_depend d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+JOIN pg_class c ON c.oid = d.refobjid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE s.relkind = 'S' AND {OURS}
+"""
+
 Description = dict[str, frozenset[str]]
+Counters = dict[tuple[str, int], int]
 
 
 def describe_schema(session: ScratchSession, version_table: str) -> Description:
@@ -51,6 +62,18 @@ def describe_schema(session: ScratchSession, version_table: str) -> Description:
         if row["relation"] != version_table:
             found.setdefault(row["relation"], set()).add(" ".join(row["line"].split()))
     return {relation: frozenset(lines) for relation, lines in found.items()}
+
+
+def read_counters(session: ScratchSession) -> Counters:
+    """Return how far each table's own sequences have come."""
+    return {(row["relation"], row["sequence"]): row["reached"] for row in session.rows(_COUNTERS)}
+
+
+def set_back(before: Counters, now: Counters) -> set[str]:
+    """Return the tables with a sequence that has gone back: what it gives next may be there already."""
+    return {
+        relation for (relation, sequence), reached in before.items() if now.get((relation, sequence), reached) < reached
+    }
 
 
 def changed_relations(before: Description, now: Description) -> set[str] | None:

@@ -4,9 +4,11 @@ A statement counts only as far as it works on the old schema: executed there, it
 touched one; only prepared there (for want of arguments that fit), it must prepare.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
@@ -63,6 +65,8 @@ class Answer:
     touched: int = 0
     columns: dict[str, str] = field(default_factory=dict)
     """The types of what it returns."""
+    kept: dict[str, object] = field(default_factory=dict)
+    """What came back of what it wrote."""
     sqlstate: str = ""
     problem: str = ""
 
@@ -121,7 +125,18 @@ def _compare(old: Answer, new: Answer) -> tuple[str, str]:
             return "42703", f"it returns no {name} any more"
         if new.columns[name] != type_ and _breaks(type_, new.columns[name]):
             return "", f"{name} comes as {new.columns[name]}, not {type_}"
+    for name, value in old.kept.items():
+        if name in new.kept and not _is_same(value, new.kept[name]):
+            return "", f"{name} is stored as {new.kept[name]}, not {value}"
     return "", ""
+
+
+def _is_same(value: object, other: object) -> bool:
+    """Tell whether two values are the same to Python; of other types than numbers and texts that cannot be told here."""
+    numbers = (int, float, Decimal)
+    if isinstance(value, numbers) and isinstance(other, numbers):
+        return math.isclose(value, other, rel_tol=1e-6)
+    return value == other or not (isinstance(value, str) and isinstance(other, str))
 
 
 def _breaks(old: str, new: str) -> bool:
@@ -166,14 +181,20 @@ async def _ask(
             return Answer(prepared=False, executed=False, sqlstate=error.sqlstate or "", problem=_words(error))
         columns = {each.name: str(each.type.name) for each in prepared.get_attributes() if each.name != "?column?"}
         sql = sql or await _with_arguments(connection, statement, prepared.get_parameters())
+    kept: dict[str, object] = {}
     try:
-        tag = await connection.execute(sql)
+        if statement.kept:
+            found = await (await connection.prepare(sql)).fetchrow()  # one that is kept would be of another schema
+            tag = f"FETCH {0 if found is None else 1}"
+            kept = {name: found[name] for name in statement.kept if name in found} if found else {}
+        else:
+            tag = await connection.execute(sql)
     except asyncpg.PostgresError as error:
         sqlstate, problem = error.sqlstate or "", _words(error)
         return Answer(prepared=True, executed=False, sql=sql, columns=columns, sqlstate=sqlstate, problem=problem)
     last = tag.rpartition(" ")[2]
     touched = int(last) if last.isdigit() else 0
-    return Answer(prepared=True, executed=True, sql=sql, touched=touched, columns=columns)
+    return Answer(prepared=True, executed=True, sql=sql, touched=touched, columns=columns, kept=kept)
 
 
 async def _with_arguments(

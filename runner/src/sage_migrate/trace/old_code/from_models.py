@@ -1,4 +1,4 @@
-"""The mapped classes of another release: loaded in a process of their own, from a checkout of its commit."""
+"""The mapped classes of another release: loaded in a process of their own, from a checkout of its commit or an image."""
 
 import contextlib
 import json
@@ -15,12 +15,13 @@ from sage_migrate.errors import UsageError
 from sage_migrate.project import Project
 from sage_migrate.session import quote_identifier
 from sage_migrate.trace.old_code.from_tables import MappedColumn, MappedTable
+from sage_migrate.trace.old_code.image import Release
 
 _PATIENCE_SECONDS = 120
 
 
-def load_models(directory: Path, named: str | None, project: Project) -> list[dict[str, Any]]:
-    """Return the tables that the code in ``directory`` maps.
+def load_models(release: Release, named: str | None, project: Project) -> list[dict[str, Any]]:
+    """Return the tables that the code of a release maps.
 
     Raises:
         UsageError: it cannot be imported.
@@ -30,6 +31,12 @@ def load_models(directory: Path, named: str | None, project: Project) -> list[di
         str(Path(file).absolute().relative_to(Path.cwd())) if Path(file).absolute().is_relative_to(Path.cwd()) else file
     )
     url = project.config.get_main_option("sqlalchemy.url") or ""
+    places = {
+        "here": str(Path.cwd()),
+        "top": str(_top(Path.cwd()) or Path.cwd()),
+        "path": [str(each) for each in release.path],
+        "packages": [str(each) for each in release.packages],
+    }
     done = subprocess.run(  # noqa: S603  the user's own code
         [
             sys.executable,
@@ -38,8 +45,9 @@ def load_models(directory: Path, named: str | None, project: Project) -> list[di
             named or "",
             file,
             project.config.config_ini_section,
+            json.dumps(places),
         ],
-        cwd=directory,
+        cwd=release.directory,
         capture_output=True,
         text=True,
         check=False,
@@ -49,29 +57,30 @@ def load_models(directory: Path, named: str | None, project: Project) -> list[di
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no word"])[-1]
         raise UsageError(
-            f"The old models cannot be loaded from {directory}: {last}",
-            remedy="Name them by --old-models MODULE:BASE; they are imported in this environment, from the directory of alembic.ini.",
+            f"The old models cannot be loaded from {release.directory}: {last}",
+            remedy="Name them by --old-models MODULE:BASE; they are imported in this environment, from the directory of alembic.ini "
+            "or the image's working directory.",
         )
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return found
 
 
 @contextlib.contextmanager
-def checkout(reference: str, here: Path) -> Iterator[Path]:
-    """Yield the directory that stands for ``here`` in a copy of the tree at a Git reference.
+def checkout(reference: str, here: Path) -> Iterator[Release]:
+    """Yield the release at a Git reference, with the directory that stands for ``here`` in a copy of its tree.
 
     Raises:
         UsageError: there is no such reference.
     """
-    prefix = subprocess.run(
-        ["git", "rev-parse", "--show-prefix"],  # noqa: S607  the user's own Git
-        cwd=here, capture_output=True, text=True, check=False,
-    ).stdout.strip()  # fmt: skip
+    top = _top(here)
+    if top is None:
+        raise UsageError("--old-ref needs a Git repository, and there is none here.")
+    prefix = here.resolve().relative_to(top)
     with tempfile.TemporaryDirectory(prefix="sage-old-") as name:
         archive = Path(name) / "tree.tar"
         done = subprocess.run(  # noqa: S603  the reference is an argument of its own
             ["git", "archive", "--format=tar", f"--output={archive}", f"{reference}:"],  # noqa: S607
-            cwd=_top(here), capture_output=True, text=True, check=False,
+            cwd=top, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             raise UsageError(
@@ -86,26 +95,30 @@ def checkout(reference: str, here: Path) -> Iterator[Path]:
             raise UsageError(
                 f"{reference} has no directory {prefix}.", remedy="Run trace where the old release had alembic.ini too."
             )
-        yield found
+        yield Release(directory=found)
 
 
-def _top(here: Path) -> str:
+def _top(here: Path) -> Path | None:
     done = subprocess.run(
         ["git", "rev-parse", "--show-toplevel"],  # noqa: S607
         cwd=here, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    if done.returncode:
-        raise UsageError("--old-ref needs a Git repository, and there is none here.")
-    return done.stdout.strip()
+    return None if done.returncode else Path(done.stdout.strip()).resolve()
 
 
 def tables_of_models(described: Sequence[dict[str, Any]]) -> list[MappedTable]:
     """Return what ``mapped`` printed as tables."""
+    followers: dict[str, list[str]] = {}
+    for each in described:
+        for other in each["references"]:
+            if other["ondelete"]:
+                followers.setdefault(_spelled(other), []).append(_spelled(each))
     return [
         MappedTable(
             name=_spelled(each),
             quoted=_quoted(each),
             source=each["source"],
+            followers=tuple(followers.get(_spelled(each), ())),
             columns=tuple(
                 MappedColumn(
                     name=column["name"],

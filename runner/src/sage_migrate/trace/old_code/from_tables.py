@@ -45,6 +45,8 @@ class MappedTable:
     references: tuple[tuple[str, str, tuple[tuple[str, str], ...]], ...] = ()
     """What it is joined with: the name as the linter spells it, as SQL writes it, and pairs of columns."""
     is_view: bool = False
+    followers: tuple[str, ...] = ()
+    """Tables that refer to it, where old code counts on the database for their rows when it deletes one of these."""
 
 
 def tables_of_schema(values: Values, version_table: str) -> list[MappedTable]:
@@ -59,6 +61,11 @@ def _mapped(table: Table, values: Values) -> MappedTable:
         quoted=table.name,
         source=f"the schema's {table.spelled}",
         is_view=table.kind in "vm",
+        followers=tuple(
+            each.spelled
+            for each in values.tables.values()
+            if each is not table and any(parent == table.oid for parent, _ in each.references)
+        ),
         columns=tuple(
             MappedColumn(
                 name=each.name,
@@ -114,6 +121,7 @@ def _statements(  # noqa: C901  one branch a kind of statement
         wide: bool = False,
         constant: bool = False,
         only: tuple[str, ...] = (),
+        kept: bool = False,
         beside: tuple[str, ...] = (),
     ) -> OldStatement:
         sources = [each.source for each in used if each.source]
@@ -123,6 +131,7 @@ def _statements(  # noqa: C901  one branch a kind of statement
             relations=(table.name, *beside),
             arguments=tuple(value(each, row, wide=wide, constant=constant) for each in used),
             only=only,
+            kept=tuple(each.name for each in used) if kept else (),
         )
 
     def two_rows(sql: str, used: Sequence[MappedColumn]) -> OldStatement:
@@ -157,7 +166,7 @@ def _statements(  # noqa: C901  one branch a kind of statement
             if names
             else f"INSERT INTO {table.quoted} DEFAULT VALUES"
         )
-        yield statement(f"{into} RETURNING {every}", given, next_row, constant=given is required)
+        yield statement(f"{into} RETURNING {every}", given, next_row, constant=given is required, kept=True)
         yield statement(into, given, next_row, wide=True, only=_TOO_LARGE)
     # Two at once, so that it shows where their defaults must differ.
     marks = ", ".join((*parameters(required), *("NULL" for _ in nulls)))
@@ -202,6 +211,8 @@ def _changes(
             yield statement(change, keys, "1")
     last = str(known.rows) if known else "1"
     yield statement(f"DELETE FROM {table.quoted} WHERE {where}", keys, last)
+    if table.followers:  # the first row is one that others refer to
+        yield statement(f"DELETE FROM {table.quoted} AS whole WHERE {where}", keys, "1", beside=table.followers)
 
 
 def _is_settable(column: Column | None) -> bool:

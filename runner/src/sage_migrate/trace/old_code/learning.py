@@ -1,5 +1,6 @@
 """What stands for the old code, and for the new one, in a trace."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from sage_migrate.trace.old_code.defaults import Defaults, changed_defaults, rea
 from sage_migrate.trace.old_code.from_file import read_file
 from sage_migrate.trace.old_code.from_models import checkout, load_models, tables_of_models
 from sage_migrate.trace.old_code.from_tables import MappedTable, statements_of, tables_of_schema
+from sage_migrate.trace.old_code.image import Release, unpacked
 from sage_migrate.trace.old_code.mapped import describe
 from sage_migrate.trace.old_code.statements import OldStatement
 from sage_migrate.trace.options import Options
@@ -64,15 +66,19 @@ def learn_old_code(
             notes.append(
                 f"{left_out} texts of {options.old_statements} neither read nor write rows, and were left out."
             )
-    if options.old_ref is not None or options.old_models is not None:
-        here = Path.cwd()
-        if options.old_ref is not None:
-            with checkout(options.old_ref, here) as directory:
-                tables = tables_of_models(load_models(directory, options.old_models, project))
-            sources.append(f"the models at {options.old_ref}")
-        else:
-            tables = tables_of_models(load_models(here, options.old_models, project))
-            sources.append(f"the models {options.old_models}")
+    if options.old_ref or options.old_image or options.old_models:
+        with contextlib.ExitStack() as stack:
+            if options.old_image:
+                release, named = stack.enter_context(unpacked(options.old_image)), f"the models in {options.old_image}"
+            elif options.old_ref:
+                release, named = (
+                    stack.enter_context(checkout(options.old_ref, Path.cwd())),
+                    f"the models at {options.old_ref}",
+                )
+            else:
+                release, named = Release(directory=Path.cwd()), f"the models {options.old_models}"
+            tables = tables_of_models(load_models(release, options.old_models, project))
+        sources.append(named)
         if not tables:
             raise UsageError("The old models map no table.", remedy="Name the base class by --old-models MODULE:BASE.")
     if not sources:

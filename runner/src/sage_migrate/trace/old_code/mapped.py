@@ -1,7 +1,8 @@
 """Describe mapped classes as plain data: runs where the old release's code is imported, and prints JSON for the trace.
 
-``python -m sage_migrate.trace.old_code.mapped MODULE:BASE FILE SECTION`` imports the base class; where that is empty, env.py
-of the configuration in FILE is run up to context.configure(), which tells its target_metadata.
+``python -m sage_migrate.trace.old_code.mapped MODULE:BASE FILE SECTION PLACES`` imports the base class; where that is empty,
+env.py of the configuration in FILE is run up to context.configure(), which tells its target_metadata. PLACES is JSON: where
+the code of today lies (``here`` in ``top``), which must not be taken for the old one, and where else the old one lies.
 """
 
 import contextlib
@@ -64,6 +65,7 @@ def _table(table: Table, mapper: Any) -> dict[str, Any]:
             {
                 "schema": key.referred_table.schema,
                 "name": key.referred_table.name,
+                "ondelete": key.ondelete,
                 "pairs": [[element.parent.name, element.column.name] for element in key.elements],
             }
             for key in table.foreign_key_constraints
@@ -136,13 +138,58 @@ def main() -> None:
     """Print the tables of the metadata that the argument, or env.py, names."""
     out = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # what the application prints when it is imported
-        sys.path.insert(0, str(Path.cwd()))
-        given, file, section = sys.argv[1:4]
+        given, file, section, places = sys.argv[1:5]
+        there = Places(**json.loads(places))
+        there.lead()
         metadata = _named(given) if given else _of_environment(Path(file), section)
         found: list[dict[str, Any]] = []
         for each in metadata if isinstance(metadata, (list, tuple)) else [metadata]:
             found += describe(each)
+        there.check()
     json.dump(found, out)
+
+
+class Places:
+    """Where modules are looked for, so that none of today's code is taken for the old one's."""
+
+    def __init__(self, *, here: str, top: str, path: list[str], packages: list[str]) -> None:
+        """Keep the directory of today's project, its repository, and what the old release has beside its own."""
+        self._here, self._top, self._path, self._packages = Path(here).resolve(), Path(top), path, packages
+
+    def lead(self) -> None:
+        """Let each entry of the import path that is of today's repository be the same one of the old release."""
+        old = Path.cwd()
+        sys.path[:] = [self._moved(entry) for entry in sys.path]
+        for name, module in list(sys.modules.items()):  # what an editable install of setuptools keeps
+            mapping = getattr(module, "MAPPING", None) if name.startswith("__editable__") else None
+            if isinstance(mapping, dict):
+                mapping.update({package: self._moved(place) for package, place in mapping.items()})
+        beside = [str(old / "src")] if (old / "src").is_dir() else []
+        sys.path[:0] = [str(old), *self._path, *beside]
+        sys.path += self._packages
+
+    def check(self) -> None:
+        """End where a mapped class is of today's code after all."""
+        for mapper in _mappers():
+            file = _source(mapper.class_)[0]
+            if file and self._is_todays(file):
+                sys.exit(
+                    f"{mapper.class_.__name__} was imported from {file}, which is today's code: let alembic.ini's "
+                    "prepend_sys_path lead to the code beside it."
+                )
+
+    def _is_todays(self, place: str) -> bool:
+        path = Path(place).resolve()
+        return (
+            Path.cwd() != self._here
+            and path.is_relative_to(self._top)
+            and not path.is_relative_to(Path(sys.prefix).resolve())
+            and not path.is_relative_to(Path.cwd())
+            and not {"site-packages", "dist-packages"} & set(path.parts)
+        )
+
+    def _moved(self, entry: str) -> str:
+        return str(Path.cwd() / os.path.relpath(Path(entry).resolve(), self._here)) if self._is_todays(entry) else entry
 
 
 def _named(given: str) -> Any:

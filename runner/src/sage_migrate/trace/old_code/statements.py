@@ -20,6 +20,8 @@ class OldStatement:
     relations: tuple[str, ...]
     arguments: tuple[str, ...] | None = None
     """None where they are to be found by the parameters' types."""
+    kept: tuple[str, ...] = ()
+    """Columns that it writes and returns: what comes back is what was written."""
     only: tuple[str, ...] = ()
     """SQLSTATEs that count, where others only say that the arguments are unusual."""
 
