@@ -73,10 +73,11 @@ def test_values_that_messages_name_exist_in_the_chart() -> None:
 def test_options_and_variables_exist(page: Path) -> None:
     """A page names no option and no variable that the command line does not have."""
     text = page.read_text()
-    options = {f"--{option.name}" for option in (*OPTIONS, *FLEET_OPTIONS)} | {"--terminate-idle-"}
+    options = {f"--{option.name}" for option in (*OPTIONS, *FLEET_OPTIONS)}
+    options |= {"--terminate-idle-", "--timeout", "--app-role", "--revision-timeout"}
     alike = "timeout|budget|deadline|idle|ahead|locked|phase|role|password|literals|observe"
     named = set(re.findall(r"(?<![\w-])--(?!env\b)[a-z-]+", text))
-    assert {each for each in named if re.search(alike, each)} <= options | {"--timeout", "--app-role"}
+    assert {each for each in named if re.search(alike, each)} <= options
     variables = {option.variable for option in (*OPTIONS, *FLEET_OPTIONS)} | {
         f"SAGE_MIGRATE_{name}" for name in ("DATABASE_URL", "CONFIG", "LOG_FORMAT")
     }

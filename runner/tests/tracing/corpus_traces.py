@@ -72,7 +72,7 @@ class Corpus:
                 environment = Environment(project, database)
                 range_ = find_range(project, f"start:{case.name}")
                 if self._base is None:
-                    self._base = start(project, database, range_, environment)
+                    self._base = start(project, database, range_, environment, seconds=60)
                     self._spoken.learn(database.session)
                     assert all(answer.executed and answer.touched for answer in self._spoken.answers.values())
                 # A copy of a database has the same OIDs: what was read of the first is true of all.

@@ -27,6 +27,13 @@ def git(project: Project, *commands: str) -> None:
         subprocess.run(["git", *command.split()], cwd=project.directory, check=True)
 
 
+def use(project: Project, style: env_files.Style) -> None:
+    """Let the project's env.py be of a style."""
+    project.write("migrations/env.py", style.env)
+    configuration = project.directory.joinpath("alembic.ini").read_text()
+    project.write("alembic.ini", configuration.replace("driver:", f"postgresql+{style.driver}:"))
+
+
 def test_a_safe_revision_ends_in_status_0(trace: Trace, shop: Project) -> None:
     """The answer is text: the revision, its statements, the locks."""
     shop.add("b2", "ALTER TABLE orders ADD COLUMN note text")
@@ -52,11 +59,7 @@ def test_a_hazard_ends_in_status_1_with_the_words_of_lint(trace: Trace, shop: Pr
 @pytest.mark.parametrize("style", env_files.STYLES, ids=lambda style: style.name)
 def test_every_driver_is_traced(trace: Trace, shop: Project, style: env_files.Style) -> None:
     """Locks, scans and rewrites are seen through any driver, sync or async."""
-    shop.write("migrations/env.py", style.env)
-    shop.write(
-        "alembic.ini",
-        shop.directory.joinpath("alembic.ini").read_text().replace("driver:", f"postgresql+{style.driver}:"),
-    )
+    use(shop, style)
     shop.add("b2", "ALTER TABLE orders ALTER COLUMN total TYPE bigint")
     (revision,) = revisions(trace("a1:", "--format", "json").expect(1))
     (statement,) = revision["statements"]
@@ -104,7 +107,7 @@ def test_failures_are_told_and_the_others_are_traced(trace: Trace, shop: Project
     shop.add("b5", "import socket; socket.create_connection(('192.0.2.1', 80), 1)")
     shop.add("b6", "CREATE EXTENSION no_such_extension")
     shop.add("b7", "GRANT SELECT ON orders TO nobody_here")
-    shop.add("b8", "ALTER TABLE orders ADD COLUMN b int")
+    shop.add("b8", "op.execute('ALTER TABLE orders ADD COLUMN b int')\nop.get_bind().engine.connect().close()")
     found = {each["revision"]: each for each in revisions(trace("a1:", "--format", "json").expect(1))}
     assert found["b2"]["problem"].startswith('relation "nowhere" does not exist. ')
     assert found["b2"]["statements"][0]["problem"] == 'relation "nowhere" does not exist'
@@ -121,6 +124,33 @@ def test_failures_are_told_and_the_others_are_traced(trace: Trace, shop: Project
     assert "--setup" in found["b7"]["problem"]
     assert [each["sql"] for each in found["b8"]["statements"]] == ["ALTER TABLE orders ADD COLUMN b int"]
     assert found["b8"]["problem"] == ""
+    assert found["b8"]["notes"] == [
+        "It opens a connection of its own: what it says there is outside of its transaction, and was not traced."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("style", "waiting"),
+    [
+        (env_files.STYLES[0], "op.execute('SET statement_timeout = 0')\nop.execute('SELECT pg_sleep(3600)')"),
+        (env_files.STYLES[2], "import time; time.sleep(3600)"),
+    ],
+    ids=["psycopg2 in the server", "asyncpg in Python"],
+)
+def test_a_revision_that_does_not_end_is_ended(
+    trace: Trace, shop: Project, style: env_files.Style, waiting: str
+) -> None:
+    """Wherever it waits, and whatever timeout it has set itself; what follows is traced."""
+    use(shop, style)
+    shop.add("b2", waiting)
+    shop.add("b3", "ALTER TABLE orders ADD COLUMN b int")
+    answer = trace("a1:", "--revision-timeout", "5s", "--format", "json", "--checks", "").expect(1)
+    found = {each["revision"]: each["problem"] for each in revisions(answer)}
+    assert found == {
+        "b2": "it did not end within 5 s. Let it not wait for what never comes; where it only has much to do, allow it more: "
+        "--revision-timeout.",
+        "b3": "",
+    }
 
 
 def test_the_embedded_server_is_kept_at_the_base(gate: CommandLine, shop: Project, tmp_path: Path) -> None:

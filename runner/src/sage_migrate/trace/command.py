@@ -25,15 +25,15 @@ def run(arguments: argparse.Namespace) -> int:
     except ImportError as error:
         raise UsageError("trace needs PostgreSQL's grammar.", remedy="pip install 'sage-migrate[trace]'.") from error
     from sage_migrate.settings import PREFIX, read_settings
-    from sage_migrate.trace.flow import trace
     from sage_migrate.trace.output import FORMATS
+    from sage_migrate.trace.versions import trace_each
 
     options = read_options(arguments)
     # The configuration file alone: the databases and limits that the environment names are not for a trace.
     named = argparse.Namespace(config=arguments.config, name=arguments.name, x=arguments.x)
     variable = f"{PREFIX}CONFIG"
     settings = read_settings(named, {variable: os.environ.get(variable, "")})
-    result: Any = trace(settings, options)
+    result: Any = trace_each(settings, options)
     answer = f"{FORMATS[options.format](result)}\n"
     if options.output:
         options.output.write_text(answer, encoding="utf-8")

@@ -23,10 +23,11 @@ from sage_migrate.trace.old_code.learning import learn_new_code, learn_old_code
 from sage_migrate.trace.options import Options
 from sage_migrate.trace.pending import Range, find_range
 from sage_migrate.trace.results import Breakage, Check, RevisionTrace, Trace
+from sage_migrate.trace.rows import fill
 from sage_migrate.trace.scratch_database import ScratchDatabase, scratch_database
 from sage_migrate.trace.sql_files import run_file
 from sage_migrate.trace.tracing import Tracing, bring_to_base, start, trace_revisions
-from sage_migrate.trace.values import Values, fill
+from sage_migrate.trace.values import Values
 
 # An env.py or an application may read any of these; all of them lead to the scratch database.
 _HIDDEN = (
@@ -40,8 +41,8 @@ _HIDDEN = (
 )
 
 
-def trace(settings: Settings, options: Options) -> Trace:
-    """Return what the pending revisions do.
+def trace(settings: Settings, options: Options, server: DatabaseURL | Path | None) -> Trace:
+    """Return what the pending revisions do on one server, see `Options.servers`.
 
     Raises:
         UsageError: the history, the range, the old code or the scratch server cannot be used.
@@ -55,10 +56,17 @@ def trace(settings: Settings, options: Options) -> Trace:
         return Trace(
             base=range_.base, head=range_.head, server="", old_code="", duration_seconds=time.monotonic() - began
         )
-    with _base(project, range_, options, settings) as base:
+    with _base(project, range_, options=options, settings=settings, named=server, sizes=sizes) as base:
         database, environment, values, notes = base
         old = learn_old_code(database.session, values, options, project, environment.version_table)
-        tracing = start(project, database, range_, environment, allow_network=options.allow_network)
+        tracing = start(
+            project,
+            database,
+            range_,
+            environment,
+            allow_network=options.allow_network,
+            seconds=options.revision_timeout,
+        )
         revisions = list(trace_revisions(tracing, lambda changed: old.broken(database.session, changed)))
         checks, rollback = _check(tracing, options)
         if sizes is not None:
@@ -78,13 +86,19 @@ def trace(settings: Settings, options: Options) -> Trace:
 
 
 @contextlib.contextmanager
-def _base(
-    project: Project, range_: Range, options: Options, settings: Settings
+def _base(  # noqa: PLR0913  all that it is made of
+    project: Project,
+    range_: Range,
+    *,
+    options: Options,
+    settings: Settings,
+    named: DatabaseURL | Path | None,
+    sizes: Sizes | None,
 ) -> Iterator[tuple[ScratchDatabase, Environment, Values, list[str]]]:
     """Yield a database at the base of the range, with rows in its tables: from the cache, or made now."""
-    cache = cache_for(project, range_, options)
+    cache = cache_for(project, range_, options, named)
     kept = cache.find() if cache else None
-    with _server(options, kept) as (url, server):
+    with _server(named, kept) as (url, server):
         with scratch_database(url, template=TEMPLATE if kept else None) as database:
             lead_to(database.url, options.environment)
             offer_url(replace(settings, database_url=database.url), project)
@@ -96,7 +110,7 @@ def _base(
                     run_file(database, options.setup, "--setup")
                 bring_to_base(environment, range_, dump=options.schema_dump, allow_network=options.allow_network)
             values = Values(database.session)
-            notes = fill(database.session, values, options.rows)
+            notes = fill(database.session, values, options.rows, sizes)
             imported = imported_files()
             if cache and not kept:
                 database.copy_as(TEMPLATE)
@@ -164,12 +178,12 @@ def lead_to(url: DatabaseURL, environment: dict[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _server(options: Options, data: Path | None) -> Iterator[tuple[DatabaseURL, ScratchServer | None]]:
-    if options.scratch_url is not None:
-        yield options.scratch_url, None
+def _server(named: DatabaseURL | Path | None, data: Path | None) -> Iterator[tuple[DatabaseURL, ScratchServer | None]]:
+    if isinstance(named, DatabaseURL):
+        yield named, None
         return
     try:
-        server = ScratchServer(data=data)
+        server = ScratchServer(named, data=data)
     except RuntimeError as error:
         raise UsageError(
             str(error), remedy="pip install 'sage-migrate[trace]', or name a PostgreSQL by --scratch-url."

@@ -58,6 +58,8 @@ class Hazard:
     line: int | None = None
     evidence: tuple[str, ...] = ()
     """Of old code: the statement that fails, and where it comes from."""
+    versions: tuple[str, ...] = ()
+    """Of several versions of PostgreSQL those that showed it, where not all did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +72,8 @@ class Breakage:
     relations: tuple[str, ...]
     sqlstate: str
     problem: str
+    versions: tuple[str, ...] = ()
+    """As of a hazard."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +129,8 @@ class Trace:
     revisions: tuple[RevisionTrace, ...] = ()
     checks: tuple[Check, ...] = ()
     notes: tuple[str, ...] = ()
+    versions: tuple["Trace", ...] = ()
+    """Where it was made on several servers, each by itself; then a finding of any of them is one of the whole."""
 
     @property
     def is_clean(self) -> bool:

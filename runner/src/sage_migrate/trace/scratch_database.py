@@ -54,6 +54,11 @@ class ScratchSession:
         """The connection, for what runs on its loop."""
         return self._connection
 
+    @property
+    def process(self) -> int:
+        """The server's process."""
+        return self._connection.get_server_pid()
+
     def close(self) -> None:
         """Close the connection."""
         with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):

@@ -1,5 +1,6 @@
 """The trace itself: bring a scratch database to the base, then run and watch one pending revision after the other."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 from alembic.runtime.migration import RevisionStep
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from sage_migrate.errors import UsageError
 from sage_migrate.failures import server_message, sqlstate_of
@@ -15,7 +18,7 @@ from sage_migrate.lint.schema import Schema
 from sage_migrate.project import Project
 from sage_migrate.session import quote_identifier
 from sage_migrate.trace.catalog import Relations, read_relations, read_schema
-from sage_migrate.trace.description import Description, changed_relations, describe_schema
+from sage_migrate.trace.description import Description, changed_relations, describe_schema, read_counters, set_back
 from sage_migrate.trace.environment import Environment
 from sage_migrate.trace.hazards import judge
 from sage_migrate.trace.network import NetworkRefusedError, watch_network
@@ -23,6 +26,7 @@ from sage_migrate.trace.pending import Range, steps_for
 from sage_migrate.trace.results import Breakage, RevisionTrace
 from sage_migrate.trace.scratch_database import NotScratchError, ScratchDatabase
 from sage_migrate.trace.sql_files import run_file
+from sage_migrate.trace.time_limit import RevisionTimeoutError, time_limit
 from sage_migrate.trace.watch import MARK, Watch
 
 if TYPE_CHECKING:
@@ -49,6 +53,8 @@ class Tracing:
     live: set[int]
     new_tables: set[str]
     allow_network: bool = False
+    seconds: float
+    """How long a revision may take."""
     before: dict[str, Description] = field(default_factory=dict)
     """The schema before each revision that ran."""
     after: dict[str, Description] = field(default_factory=dict)
@@ -122,7 +128,7 @@ def _trace(
     script = step.revision
     assert script is not None
     session, version_table = tracing.database.session, tracing.environment.version_table
-    before = describe_schema(session, version_table)
+    before, counters = describe_schema(session, version_table), read_counters(session)
     watch = Watch(tracing.relations, tracing.live, script.path, int(session.value(MARK)))
     started = time.monotonic()
     problem, notes = _backfill(tracing, script.revision) or _run(tracing, step, watch)
@@ -134,6 +140,8 @@ def _trace(
         changed = changed_relations(before, after)
         if any(work.lost or work.emptied for work in watch.seen):
             changed = None  # what old code looks for may be gone
+        elif changed is not None:
+            changed |= set_back(counters, read_counters(session))
         if changed is None or changed:
             breakages = tuple(check_old_code(changed))
     declared = tracing.project.declaration(script.revision).phase
@@ -168,18 +176,24 @@ def _backfill(tracing: Tracing, revision: str) -> tuple[str, list[str]] | None:
 def _run(tracing: Tracing, step: RevisionStep, watch: Watch) -> tuple[str, list[str]]:
     """Run a step under the watch; return why it did not run to its end, and what else is worth a note."""
     connections: list[Connection] = []
+    own_connections: list[object] = []
     upgrade = step.migration_fn
     problem = ""
 
     def watched(**arguments: object) -> None:
         watch.begin(connections[-1])
-        upgrade(**arguments)
+        with _connections_made() as made:
+            try:
+                upgrade(**arguments)
+            finally:
+                own_connections.extend(made)
         watch.end()
 
     step.migration_fn = watched
     with watch_network(tracing.database.url, allowed=tracing.allow_network) as calls:
         try:
-            tracing.environment.apply(lambda _heads: [step], connections.append)
+            with time_limit(tracing.database, tracing.seconds):
+                tracing.environment.apply(lambda _heads: [step], connections.append)
         except NotScratchError:
             raise
         except (Exception, SystemExit) as error:  # noqa: BLE001  a revision can raise anything
@@ -194,11 +208,30 @@ def _run(tracing: Tracing, step: RevisionStep, watch: Watch) -> tuple[str, list[
         notes.append(
             f"It calls the network ({', '.join(sorted(calls))}), which trace refuses: a migration must not depend on it."
         )
+    if own_connections:
+        notes.append(
+            "It opens a connection of its own: what it says there is outside of its transaction, and was not traced."
+        )
     if watch.commits:
         notes.append("It commits by itself: what stands before that stays when what comes after it fails.")
     if problem and (watch.commits or any(not each.in_transaction for each in watch.seen)):
         notes.append("A part of it may have been committed; what follows was traced on top of that.")
     return problem, notes
+
+
+@contextlib.contextmanager
+def _connections_made() -> Iterator[list[object]]:
+    """Yield the connections that an engine of SQLAlchemy makes meanwhile."""
+    made: list[object] = []
+
+    def hear(dbapi_connection: object, _record: object) -> None:
+        made.append(dbapi_connection)
+
+    event.listen(Pool, "connect", hear)
+    try:
+        yield made
+    finally:
+        event.remove(Pool, "connect", hear)
 
 
 def _is_applied(tracing: Tracing, step: RevisionStep) -> bool:
@@ -211,8 +244,14 @@ def _is_applied(tracing: Tracing, step: RevisionStep) -> bool:
     return step.revision.revision in {row["version_num"] for row in rows}
 
 
-def start(
-    project: Project, database: ScratchDatabase, range_: Range, environment: Environment, *, allow_network: bool = False
+def start(  # noqa: PLR0913  what a trace rests on
+    project: Project,
+    database: ScratchDatabase,
+    range_: Range,
+    environment: Environment,
+    *,
+    allow_network: bool = False,
+    seconds: float,
 ) -> Tracing:
     """Read what is there at the base."""
     relations = read_relations(database.session, environment.version_table)
@@ -226,6 +265,7 @@ def start(
         live=set(relations.by_oid),
         new_tables=set(),
         allow_network=allow_network,
+        seconds=seconds,
     )
 
 
@@ -233,7 +273,7 @@ def told(error: BaseException) -> str:
     """Return what an error says, in one line, PostgreSQL's own words where they are."""
     if isinstance(error, SystemExit):
         return f"it ends the process (exit {error.code})"
-    text = server_message(error) or str(error)
+    text = str(error) if isinstance(error, RevisionTimeoutError) else server_message(error) or str(error)
     return " ".join(f"{text or type(error).__name__}".split()).rstrip(".")
 
 
@@ -241,6 +281,8 @@ def remedy_for(error: BaseException) -> str:
     """Return what to do about a revision that does not run here."""
     if isinstance(error, NetworkRefusedError):
         return "Let it not depend on the network; or allow it: --allow-network."
+    if isinstance(error, RevisionTimeoutError):
+        return "Let it not wait for what never comes; where it only has much to do, allow it more: --revision-timeout."
     missing = _MISSING.get(sqlstate_of(error) or "")
     if missing:
         return (

@@ -10,9 +10,9 @@ from sage_migrate.timeline.lock_modes import spell_mode
 from sage_migrate.timeline.markup import Content, Markup, element
 from sage_migrate.timeline.results import RevisionTimeline
 from sage_migrate.timeline.results import Statement as DrawnStatement
-from sage_migrate.timeline.words import NONE, TIMES, count, spell_seconds
-from sage_migrate.trace.output.markdown import verdict
-from sage_migrate.trace.output.text import facts_of, telling_locks
+from sage_migrate.timeline.words import NONE, TIMES, count, enumerate_names, spell_seconds
+from sage_migrate.trace.output.markdown import outcomes, verdict
+from sage_migrate.trace.output.text import facts_of, message_of, telling_locks
 from sage_migrate.trace.results import Hazard, RevisionTrace, Statement, Trace
 
 # Of many revisions those without a finding are folded.
@@ -36,7 +36,15 @@ def as_html(trace: Trace) -> str:
         element("title", f"sage-migrate trace: {verdict(trace)}"),
         element("style", Markup(style)),
     )
-    body = element("body", *_header(trace), *_timeline(trace), *_revisions(trace), *_checks(trace), _footer(trace))
+    body = element(
+        "body",
+        *_header(trace),
+        *_timeline(trace),
+        *_versions(trace),
+        *_revisions(trace),
+        *_checks(trace),
+        _footer(trace),
+    )
     return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}"
 
 
@@ -45,12 +53,20 @@ def _header(trace: Trace) -> Iterator[Markup]:
     badge = element("span", "nothing found" if clean else "look here", class_=f"badge {'good' if clean else 'bad'}")
     yield element("h1", "sage-migrate trace ", badge)
     yield element("p", f"{verdict(trace).capitalize()}.", class_="summary")
+    failed = [each.name for each in trace.checks if not each.passed]
+    locks = [lock for each in trace.revisions for statement in each.statements for lock in telling_locks(statement)]
+    strongest = max(locks, key=lambda lock: (lock.effect, lock.held_seconds), default=None)
     contract = [each.revision for each in trace.revisions if each.verdict == "contract"]
     figures = [
         ("Old pods", "survive it" if not contract else "do not survive", ", ".join(contract[:3])),
         ("Hazards", str(sum(len(each.hazards) for each in trace.revisions)), ", ".join(_codes(trace)[:6])),
+        (
+            "Strongest lock",
+            NONE if strongest is None else spell_seconds(strongest.held_seconds),
+            "" if strongest is None else f"{spell_mode(strongest.mode)} on {strongest.relation}, on few rows",
+        ),
         ("Revisions", str(len(trace.revisions)), f"after {', '.join(trace.base) or 'an empty database'}"),
-        ("Checks failed", str(sum(not each.passed for each in trace.checks)), f"of {len(trace.checks)}"),
+        ("Checks failed", str(len(failed)), enumerate_names(failed, most=2) or f"of {len(trace.checks)}"),
     ]
     yield element(
         "dl",
@@ -127,6 +143,17 @@ def _drawn(trace: Trace) -> Iterator[RevisionTimeline]:
         start += length + 0.002
 
 
+def _versions(trace: Trace) -> Iterator[Markup]:
+    if trace.versions:
+        yield element("h2", "Versions of PostgreSQL")
+        head = element("tr", *(element("th", name) for name in ("Revision", *(each.server for each in trace.versions))))
+        rows = [
+            element("tr", element("td", element("code", name)), *(element("td", each) for each in cells))
+            for name, *cells in outcomes(trace)
+        ]
+        yield element("div", element("table", element("thead", head), element("tbody", *rows)), class_="scroll")
+
+
 def _revisions(trace: Trace) -> Iterator[Markup]:
     if not trace.revisions:
         return
@@ -170,7 +197,7 @@ def _hazard(hazard: Hazard, revision: RevisionTrace) -> Iterator[Markup]:
     yield element(
         "p",
         element("strong", f"{hazard.code} {', '.join(hazard.hazards)}: "),
-        hazard.message,
+        message_of(hazard),
         " ",
         element("code", revision.path + line),
     )

@@ -10,19 +10,21 @@ from sage_migrate.trace.results import RevisionTrace, Statement, Trace
 
 def as_json(trace: Trace) -> str:
     """Return everything that was seen."""
-    return json.dumps(
-        {
-            "revisions": [_revision(each) for each in trace.revisions],
-            "base": list(trace.base),
-            "head": list(trace.head),
-            "server_version": trace.server,
-            "old_code": trace.old_code,
-            "checks": [asdict(each) for each in trace.checks],
-            "notes": list(trace.notes),
-            "duration_seconds": round(trace.duration_seconds, 3),
-        },
-        ensure_ascii=False,
-    )
+    shown = _trace(trace) | {"versions": [_trace(each) for each in trace.versions]}
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _trace(trace: Trace) -> dict[str, Any]:
+    return {
+        "revisions": [_revision(each) for each in trace.revisions],
+        "base": list(trace.base),
+        "head": list(trace.head),
+        "server_version": trace.server,
+        "old_code": trace.old_code,
+        "checks": [asdict(each) for each in trace.checks],
+        "notes": list(trace.notes),
+        "duration_seconds": round(trace.duration_seconds, 3),
+    }
 
 
 def _revision(revision: RevisionTrace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sage_migrate.redact import shorten_sql
 from sage_migrate.timeline.lock_modes import spell_mode
 from sage_migrate.timeline.words import NONE, TIMES, count, spell_seconds
-from sage_migrate.trace.output.text import facts_of, telling_locks
+from sage_migrate.trace.output.text import facts_of, message_of, outcome_of, telling_locks
 from sage_migrate.trace.results import Hazard, RevisionTrace, Statement, Trace
 
 MARK = "<!-- sage-migrate trace -->"
@@ -41,6 +41,7 @@ def _lines(trace: Trace) -> Iterator[str]:
         title = f"{_code(revision.revision)} {_text(revision.description)}"
         cells = (title, _verdict(revision), str(len(revision.statements)), _strongest(revision), _codes(revision))
         yield f"| {' | '.join(cells)} |"
+    yield from _versions(trace)
     for revision in trace.revisions:
         yield from _revision(revision)
     for check in trace.checks:
@@ -52,6 +53,22 @@ def _lines(trace: Trace) -> Iterator[str]:
         yield f"- {_text(note)}"
     yield ""
     yield f"PostgreSQL {trace.server}; old code: {_text(trace.old_code)}; {spell_seconds(trace.duration_seconds)}."
+
+
+def _versions(trace: Trace) -> Iterator[str]:
+    if trace.versions:
+        yield ""
+        yield f"| revision | {' | '.join(f'PostgreSQL {_text(each.server)}' for each in trace.versions)} |"
+        yield f"|---|{'---|' * len(trace.versions)}"
+        for cells in outcomes(trace):
+            yield f"| {' | '.join((_code(cells[0]), *cells[1:]))} |"
+
+
+def outcomes(trace: Trace) -> Iterator[tuple[str, ...]]:
+    """Yield each revision with what became of it on each version."""
+    found = [{each.revision: outcome_of(each) for each in one.revisions} for one in trace.versions]
+    for revision in trace.revisions:
+        yield revision.revision, *(each.get(revision.revision, NONE) for each in found)
 
 
 def verdict(trace: Trace) -> str:
@@ -108,7 +125,7 @@ def _revision(revision: RevisionTrace) -> Iterator[str]:
 
 def _hazard(hazard: Hazard, revision: RevisionTrace) -> Iterator[str]:
     line = f":{hazard.line}" if hazard.line else ""
-    yield f"- **{hazard.code}** {_text(', '.join(hazard.hazards))} at {_code(revision.path + line)}: {_text(hazard.message)}"
+    yield f"- **{hazard.code}** {_text(', '.join(hazard.hazards))} at {_code(revision.path + line)}: {_text(message_of(hazard))}"
     for proof in hazard.evidence:
         yield f"  - old code, {_text(proof)}"
     if hazard.help:

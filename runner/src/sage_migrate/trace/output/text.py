@@ -70,10 +70,22 @@ def telling_locks(statement: Statement) -> list[HeldLock]:
     return sorted(strongest.values(), key=lambda lock: -strength_of(lock.mode))
 
 
+def message_of(hazard: Hazard) -> str:
+    """Return what a hazard says, with the versions of PostgreSQL that showed it where not all did."""
+    alone = f" (PostgreSQL {enumerate_names(hazard.versions)} alone)" if hazard.versions else ""
+    return f"{hazard.message}{alone}"
+
+
+def outcome_of(revision: RevisionTrace) -> str:
+    """Return in a few words what became of a revision."""
+    codes = dict.fromkeys(hazard.code for hazard in revision.hazards)
+    return ", ".join(("does not run" if revision.problem else revision.verdict, *codes))
+
+
 def _hazard(hazard: Hazard, revision: RevisionTrace) -> Iterator[str]:
     line = f":{hazard.line}" if hazard.line else ""
     yield f"  {revision.path}{line}: {hazard.severity} {hazard.code} {hazard.rule} [{', '.join(hazard.hazards)}]"
-    yield f"    {hazard.message}"
+    yield f"    {message_of(hazard)}"
     for proof in hazard.evidence:
         yield f"    old code, {proof}"
     for place, text in enumerate(hazard.help.splitlines()):
@@ -84,6 +96,9 @@ def _end(trace: Trace) -> Iterator[str]:
     for check in trace.checks:
         yield f"{'ok    ' if check.passed else 'FAILED'}  {check.name}{': ' + check.message if check.message else ''}"
     yield from (f"note: {each}" for each in trace.notes)
+    for version in trace.versions:
+        outcomes = "; ".join(f"{each.revision} {outcome_of(each)}" for each in version.revisions)
+        yield f"PostgreSQL {version.server}, {spell_seconds(version.duration_seconds)}: {outcomes}."
     hazards = sum(len(each.hazards) for each in trace.revisions)
     failed = sum(bool(each.problem) for each in trace.revisions)
     parts = [count(len(trace.revisions), "revision"), count(hazards, "hazard")]
