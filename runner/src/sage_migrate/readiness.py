@@ -55,7 +55,7 @@ class SchemaReadiness:
             online={
                 script.revision: script._versioned_down_revisions  # noqa: SLF001  as `project.parents_of`
                 for script in directory.walk_revisions()
-                if declaration_of(script.module, Path(script.path)).online
+                if declaration_of(script.module, script.path).online
             },
         )
 
