@@ -106,7 +106,9 @@ def test_a_copy_of_the_database_is_proved_by_its_own_run(
         database.execute(f"DROP DATABASE {database.name}_copy WITH (FORCE)")
 
 
-def test_a_directory_that_is_a_link_takes_the_full_path(at_head: Project, database: Database, gate: CommandLine) -> None:
+def test_a_directory_that_is_a_link_takes_the_full_path(
+    at_head: Project, database: Database, gate: CommandLine
+) -> None:
     """What is behind a link may change: a revision that is added there is applied."""
     versions = at_head.migrations / "versions"
     elsewhere = at_head.directory / "elsewhere"
