@@ -26,6 +26,7 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     title: Mapped[str | None] = mapped_column(String(200))
 """
+AUTHOR = ("-c", "user.name=Ada Lovelace", "-c", "user.email=ada@example.org")
 _numbers = itertools.count()
 CREATE = (
     'op.create_table("orders", sa.Column("id", sa.Integer(), primary_key=True), sa.Column("title", sa.String(200)))'
@@ -100,7 +101,9 @@ def test_where_nothing_differs_nothing_is_written(project: Project) -> None:
 
 
 def test_a_revision_is_linted_and_traced(project: Project) -> None:
-    """What both say is printed with it, and it is as Alembic writes it."""
+    """What both say is printed with it, and stands in the review that is begun in a cycle doc."""
+    for words in (("init", "--quiet"), ("add", "."), (*AUTHOR, "commit", "--quiet", "--message=Begin")):
+        subprocess.run(("git", *words), cwd=project.directory, check=True)
     project.write("models.py", MODELS.replace("(String(200))", "(String(200), index=True)"))
     done = run(project, "revision", "-m", "Index titles")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -111,6 +114,12 @@ def test_a_revision_is_linted_and_traced(project: Project) -> None:
     assert f"{shown}: written." in lines
     for begin in (f"{shown}:7: error SM141: ", f"{shown}:8: error SM101: ", "trace: SM101: "):
         assert any(line.startswith(begin) for line in lines), done.stdout
+    (document,) = (project.directory / "docs" / "cycles").glob("*-index-titles.md")
+    entry = document.read_text().splitlines()
+    assert f"### `{written.stem.partition('_')[0]}` Index titles" in entry
+    for known in ("locks:   SHARE on orders", "hazards: blocks_writes_long (SM101)", "- [ ] Reviewer:"):
+        assert known in entry
+    assert any(line.startswith("trace:   SHARE on orders for ") for line in entry), "what the trace saw is there too"
 
 
 def test_a_revision_that_destroys_data_is_not_written(project: Project) -> None:
