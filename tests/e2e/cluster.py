@@ -96,7 +96,11 @@ class Cluster:
         if self.own_network is not None:  # a build may need the package index
             command = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.own_network}", *command]
         _run(command)
-        _script("cluster.sh", "load", tag)
+        self.load_images(tag)
+
+    def load_images(self, *tags: str) -> None:
+        """Take images from the local store to the cluster."""
+        _script("cluster.sh", "load", *tags)
 
     def derive_image(self, tag: str, *, base: str, files: Mapping[str, str]) -> None:
         """Build and load `base` with text files added to its working directory: a release with other revisions."""

@@ -1,7 +1,6 @@
-"""One cluster for the session, with every image loaded; a namespace and a database for each test."""
+"""One cluster and each service for the session, with its images loaded; a namespace and a database for each test."""
 
 import os
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,22 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import images
-from tests.e2e.cluster import CI, Cluster
+from tests.e2e.cluster import Cluster
 from tests.e2e.database import Database, created
-from tests.e2e.release import CHARTS, HELMS, HelmRun, Release
+from tests.e2e.images import DERIVED, cluster_with_sample, derive
+from tests.e2e.release import HELMS, HelmRun, Release
+from tests.e2e.services import SAMPLE, Service, make_new_service, make_orders
 
 LABEL = "sage-migrate-e2e"
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """Return the cluster, with the images of all releases on its node."""
-    # What needs the package indexes comes first, while this process is in the machine's own network.
-    subprocess.run([CI / "tools.sh", "kubectl", "helm3", "helm4", "ct"], check=True, stdout=subprocess.DEVNULL)
-    images.build()
-    with Cluster.up() as cluster:
-        images.load(cluster)
+    """Return the cluster, with the images of the sample on its node."""
+    with cluster_with_sample() as cluster:
+        derive(cluster, SAMPLE, *DERIVED)
         yield cluster
         cluster.kubectl("wait", "--for=delete", "namespace", f"--selector={LABEL}", "--timeout=120s")
 
@@ -36,10 +33,40 @@ def helm(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def chart(cluster: Cluster, helm: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sample(cluster: Cluster) -> Service:
+    """Return the sample, whose images come with the cluster."""
+    return SAMPLE
+
+
+@pytest.fixture(scope="session")
+def orders(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """Return a service that is not ours, and that adopted the gate."""
+    service = make_orders(cluster, tmp_path_factory.mktemp("orders"))
+    derive(cluster, service, "summary", "archive", "mistake", "slow")
+    return service
+
+
+@pytest.fixture(scope="session")
+def new_service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """Return a service as `sage-migrate init` leaves it."""
+    service = make_new_service(cluster, tmp_path_factory.mktemp("new") / "order-intake")
+    derive(cluster, service, "summary", "archive", "mistake")
+    return service
+
+
+@pytest.fixture(scope="session")
+def service(request: pytest.FixtureRequest) -> Service:
+    """Return what is released: the sample, or what a test names."""
+    found = request.getfixturevalue(getattr(request, "param", "sample"))
+    assert isinstance(found, Service)
+    return found
+
+
+@pytest.fixture(scope="session")
+def chart(cluster: Cluster, helm: str, service: Service, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the chart as it is published: one file, with the gate's chart in it."""
     directory = tmp_path_factory.mktemp("charts")
-    cluster.run(helm, "package", CHARTS / "sage-app", "--destination", directory)
+    cluster.run(helm, "package", service.chart, "--destination", directory)
     (package,) = directory.iterdir()
     return package
 
@@ -81,13 +108,19 @@ def database(cluster: Cluster) -> Iterator[Database]:
 
 
 @pytest.fixture
-def new_release(
-    cluster: Cluster, helm: str, chart: Path, database: Database, new_namespace: Callable[[Database], str]
+def new_release(  # noqa: PLR0913, PLR0917  what a release is made of
+    cluster: Cluster,
+    helm: str,
+    service: Service,
+    chart: Path,
+    database: Database,
+    new_namespace: Callable[[Database], str],
 ) -> Callable[[], Release]:
     """Make releases that are not installed yet, each in a namespace of its own."""
 
     def make() -> Release:
-        return Release(cluster=cluster, helm=helm, chart=chart, namespace=new_namespace(database), database=database)
+        namespace = new_namespace(database)
+        return Release(cluster=cluster, helm=helm, service=service, chart=chart, namespace=namespace, database=database)
 
     return make
 
@@ -99,13 +132,13 @@ def release(new_release: Callable[[], Release]) -> Release:
 
 
 @pytest.fixture
-def keep(tmp_path: Path, helm: str) -> Callable[[str, HelmRun], None]:
+def keep(tmp_path: Path, helm: str, service: Service) -> Callable[[str, HelmRun], None]:
     """Return a function that files what Helm printed, in the directory that SAGE_E2E_ARTIFACTS names."""
     directory = Path(os.environ.get("SAGE_E2E_ARTIFACTS", tmp_path))
     directory.mkdir(parents=True, exist_ok=True)
 
     def write(name: str, run: HelmRun) -> None:
         text = f"$ {run.command}\n{run.output}$ echo $?\n{run.exit_status}\n"
-        (directory / f"{helm}-{name}.txt").write_text(text, encoding="utf-8")
+        (directory / f"{helm}-{service.name}-{name}.txt").write_text(text, encoding="utf-8")
 
     return write

@@ -1,16 +1,14 @@
-"""The images of the releases: the project's own, and one for each next version of the sample application."""
+"""The images of the releases: the project's own, and the next ones of a service, with the same revisions for each."""
 
 import subprocess
-
-import yaml
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from tests.e2e.cluster import CI, Cluster
-from tests.e2e.release import CHARTS, HERE
+from tests.e2e.services import BASE, HERE, SAMPLE, Service
 
 REVISIONS = HERE / "revisions"
-# What the chart runs by default, so that chart-testing needs no values for it.
-BASE: str = yaml.safe_load((CHARTS / "sage-app" / "Chart.yaml").read_text(encoding="utf-8"))["appVersion"]
-# The tag of each derived image, and the revisions that it has beside the sample application's own.
+# The tag of each derived image, and the revisions that it has beside the service's own.
 DERIVED = {
     "summary": ("add_a_summary",),
     "archive": ("add_a_summary", "archive"),
@@ -20,15 +18,28 @@ DERIVED = {
 }
 
 
-def build() -> None:
-    """Build the images of the project's own Dockerfile."""
+@contextmanager
+def cluster_with_sample() -> Iterator[Cluster]:
+    """Give the cluster, with the images of the project's own Dockerfile on its nodes."""
+    # What needs the package indexes comes first, while this process is in the machine's own network.
+    subprocess.run([CI / "tools.sh", "kubectl", "helm3", "helm4", "ct"], check=True, stdout=subprocess.DEVNULL)
     subprocess.run([CI / "images.sh", "all", BASE], check=True)
+    with Cluster.up() as cluster:
+        cluster.load_images(f"sage-app:{BASE}", f"sage-migrate:{BASE}")
+        yield cluster
 
 
-def load(cluster: Cluster) -> None:
-    """Take them to the cluster, and the derived ones too."""
-    subprocess.run([CI / "cluster.sh", "load", f"sage-app:{BASE}", f"sage-migrate:{BASE}"], check=True)
-    for tag, revisions in DERIVED.items():
-        texts = {name: (REVISIONS / f"{name}.py").read_text(encoding="utf-8") for name in revisions}
-        files = {f"migrations/versions/{name}.py": text for name, text in texts.items()}
-        cluster.derive_image(f"sage-app:{tag}", base=f"sage-app:{BASE}", files=files)
+def derive(cluster: Cluster, service: Service, *tags: str) -> None:
+    """Build and load a service's images with these tags."""
+    for tag in tags:
+        base = f"{service.name}:{BASE}"
+        cluster.derive_image(f"{service.name}:{tag}", base=base, files=revisions(service, *DERIVED[tag]))
+
+
+def revisions(service: Service, *names: str) -> Mapping[str, str]:
+    """Return revisions of the sample as a service has them, by path."""
+    texts = {name: (REVISIONS / f"{name}.py").read_text(encoding="utf-8") for name in names}
+    return {
+        f"migrations/versions/{name}.py": text.replace(SAMPLE.table, service.table).replace(SAMPLE.head, service.head)
+        for name, text in texts.items()
+    }

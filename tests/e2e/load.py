@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.e2e.release import HERE, SERVICE, Release
+from tests.e2e.release import Release
+from tests.e2e.services import BASE, HERE, Service
 from tests.e2e.waiting import until
 
 POD = "load"
@@ -13,9 +14,9 @@ CLIENT = (HERE / "load_client.py").read_text(encoding="utf-8")
 
 
 @contextmanager
-def no_failed_request(release: Release, image: str) -> Iterator[None]:
+def no_failed_request(release: Release) -> Iterator[None]:
     """Use the application all along, and see to it that every single request is answered."""
-    release.kubectl("apply", "--filename=-", stdin=json.dumps(_pod(image)))
+    release.kubectl("apply", "--filename=-", stdin=json.dumps(_pod(release.service)))
     until(lambda: '"started"' in _log(release), "the load's first request was answered")
     yield
     release.settle()  # the last pods that were replaced have gone
@@ -35,12 +36,12 @@ def _log(release: Release) -> str:
     return release.cluster.run(*command, check=False).stdout
 
 
-def _pod(image: str) -> dict[str, object]:
+def _pod(service: Service) -> dict[str, object]:
     container = {
         "name": POD,
-        "image": image,
+        "image": f"sage-app:{BASE}",
         "imagePullPolicy": "Never",
-        "command": ["python", "-c", CLIENT, SERVICE],
+        "command": ["python", "-c", CLIENT, service.fullname, service.owners, service.things],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -1,4 +1,4 @@
-"""Use the sample service without a pause until SIGTERM, each request on a new connection; runs in a pod.
+"""Use a service without a pause until SIGTERM, each request on a new connection; runs in a pod.
 
 Prints a line when the first answer came, and at the end one that counts the requests and names all that failed.
 """
@@ -42,7 +42,7 @@ def ask(host: str, method: str, path: str, body: dict[str, Any] | None = None) -
     return json.loads(content)
 
 
-def work(host: str, conversations: str, stop: threading.Event) -> Account:
+def work(host: str, things: str, stop: threading.Event) -> Account:
     """Write and read in turn."""
     account = Account()
     while not stop.wait(PAUSE_SECONDS):
@@ -50,9 +50,9 @@ def work(host: str, conversations: str, stop: threading.Event) -> Account:
         started = time.monotonic()
         try:
             if writes:
-                ask(host, "POST", conversations, {"title": "under load"})
+                ask(host, "POST", things, {"title": "under load"})
             else:
-                ask(host, "GET", f"{conversations}?limit=5")
+                ask(host, "GET", f"{things}?limit=5")
         except (OSError, ValueError, http.client.HTTPException) as error:
             at = datetime.now(UTC).time().isoformat("milliseconds")
             account.failures.append(f"{at} {'POST' if writes else 'GET'}: {type(error).__name__} {error}")
@@ -67,22 +67,22 @@ def say(**event: Any) -> None:
     sys.stdout.flush()
 
 
-def main(host: str) -> None:
-    """Start when the service answers, end at SIGTERM."""
+def main(host: str, owners: str, things: str) -> None:
+    """Start when the service answers, end at SIGTERM; what is posted first is the owner of all else."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    organization = None
-    while organization is None and not stop.wait(0.2):
+    owner = None
+    while owner is None and not stop.wait(0.2):
         try:
-            organization = ask(host, "POST", "/organizations", {"name": "load"})
+            owner = ask(host, "POST", owners, {"name": "load"})
         except (OSError, ValueError, http.client.HTTPException) as error:
             say(not_yet=str(error))
-    if organization is None:
+    if owner is None:
         return
-    say(started=organization["id"])
-    conversations = f"/organizations/{organization['id']}/conversations"
+    say(started=owner["id"])
+    owned = things.format(id=owner["id"])
     with ThreadPoolExecutor(WORKERS) as pool:
-        workers = [pool.submit(work, host, conversations, stop) for _ in range(WORKERS)]
+        workers = [pool.submit(work, host, owned, stop) for _ in range(WORKERS)]
     accounts = [worker.result() for worker in workers]
     total = Account(
         requests=sum(account.requests for account in accounts),
@@ -93,4 +93,4 @@ def main(host: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

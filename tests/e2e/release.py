@@ -1,4 +1,4 @@
-"""A release of the sample application: what Helm does to it, and what is then to be seen in the cluster."""
+"""A release of a service: what Helm does to it, and what is then to be seen in the cluster."""
 
 import json
 import re
@@ -10,17 +10,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.cluster import Cluster
 from tests.e2e.database import PASSWORD, Database
+from tests.e2e.services import HERE, Service
 from tests.e2e.waiting import until
 
-HERE = Path(__file__).resolve().parent
-CHARTS = HERE.parents[1] / "charts"
 NAME = "shop"
-SERVICE = "shop-sage-app"
-MIGRATION = "shop-sage-app-migrate"
-APP = "app.kubernetes.io/component=app"
 HELMS = ("helm3", "helm4")
+# The sample by each Helm; what the others bring is theirs, not Helm's.
+each_service = pytest.mark.parametrize(
+    ("helm", "service"),
+    [*((helm, "sample") for helm in HELMS), ("helm3", "orders"), ("helm4", "new_service")],
+    indirect=True,
+)
 WAIT = ("--wait", "--timeout", "90s")
 UNDO_ON_FAILURE = {"helm3": "--atomic", "helm4": "--rollback-on-failure"}
 
@@ -81,6 +85,7 @@ class Release:
 
     cluster: Cluster
     helm: str
+    service: Service
     chart: Path
     """The chart as it is published: one file."""
     namespace: str
@@ -104,7 +109,7 @@ class Release:
 
     def start_upgrade(self, tag: str, *arguments: str, command: str = "upgrade") -> HelmProcess:
         """Start an upgrade to an image."""
-        values = ("--values", "values.yaml", "--set", f"image.tag={tag}")
+        values = (*self.service.settings, "--set", ",".join(f"{name}={tag}" for name in self.service.tags))
         return self.start(command, NAME, self.chart, *values, *arguments)
 
     def start_install(self, tag: str, *arguments: str) -> HelmProcess:
@@ -115,9 +120,9 @@ class Release:
         """Upgrade to an image, and wait until its pods serve."""
         return succeeded(self.start_upgrade(tag, *WAIT, *arguments).wait())
 
-    def install(self, tag: str) -> HelmRun:
+    def install(self, tag: str, *arguments: str) -> HelmRun:
         """Install the release, and wait until its pods serve."""
-        return succeeded(self.start_install(tag, *WAIT).wait())
+        return succeeded(self.start_install(tag, *WAIT, *arguments).wait())
 
     def status(self) -> str:
         """Return what Helm thinks of the release: deployed, failed, pending-upgrade."""
@@ -137,7 +142,8 @@ class Release:
 
     def pods(self) -> list[Manifest]:
         """Return the application's pods, those that are ending included."""
-        return self.get("pods", "--selector", APP)
+        own = f"app.kubernetes.io/name={self.service.name},app.kubernetes.io/component!=test"
+        return self.get("pods", "--selector", own)
 
     def images(self) -> set[str]:
         """Return the tags that the application's pods run."""
@@ -149,21 +155,21 @@ class Release:
 
     def migration_log(self) -> str:
         """Return what the runner has logged so far; nothing before it runs."""
-        command = ("kubectl", "--namespace", self.namespace, "logs", f"job/{MIGRATION}")
+        command = ("kubectl", "--namespace", self.namespace, "logs", f"job/{self.service.migration}")
         return self.cluster.run(*command, check=False).stdout
 
     def settle(self) -> None:
         """Wait until the pods that a rollout replaced are gone, and the counts in every status say so."""
 
         def settled() -> bool:
-            (deployment,) = self.get("deployment", SERVICE)
+            (deployment,) = self.get("deployment", self.service.fullname)
             status, replicas = deployment["status"], deployment["spec"]["replicas"]
             counts = [status.get(count) for count in ("replicas", "updatedReplicas", "availableReplicas")]
             pods = self.pods()
             ending = any("deletionTimestamp" in pod["metadata"] for pod in pods)
             return counts == [replicas] * 3 and len(pods) == replicas and not ending
 
-        until(settled, f"the rollout of {SERVICE} has settled")
+        until(settled, f"the rollout of {self.service.fullname} has settled")
 
     def footprint(self) -> Manifest:
         """Return what an upgrade that failed must leave as it is."""

@@ -5,17 +5,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import DOCS, REPOSITORY, fences
 from tests.e2e.cluster import Cluster
 from tests.e2e.database import Database
-from tests.e2e.images import BASE
-from tests.e2e.release import CHARTS, HERE, Release, succeeded
+from tests.e2e.release import Release, succeeded
+from tests.e2e.services import ADOPTION, BASE, CHARTS, FROM_THE_RUNNER, WITH_THE_PACKAGE, Service, make_project
 
-FROM_THE_RUNNER, WITH_THE_PACKAGE = fences(DOCS / "guide.md", "dockerfile")
 # The base of the project's own images, which is to be had wherever these tests run.
 (PYTHON,) = re.findall(
     r"^ARG PYTHON_IMAGE=(\S+)$", (REPOSITORY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
@@ -23,30 +21,12 @@ FROM_THE_RUNNER, WITH_THE_PACKAGE = fences(DOCS / "guide.md", "dockerfile")
 (JOB,) = (text for text in fences(DOCS / "guide.md", "yaml") if "kind: Job" in text)
 
 
-def make_project(directory: Path, template: str) -> None:
-    """Make what `alembic init` makes, with one revision."""
-    command = (sys.executable, "-m", "alembic", "init", "--template", template, "migrations")
-    subprocess.run(command, cwd=directory, check=True, capture_output=True)
-    revision = directory / "migrations" / "versions" / "create_orders.py"
-    revision.write_bytes((HERE / "adoption" / "create_orders.py").read_bytes())
-
-
-@pytest.fixture(scope="session")
-def from_the_runner(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return an image FROM the runner's, with Alembic's own asynchronous env.py."""
-    context = tmp_path_factory.mktemp("from-the-runner")
-    make_project(context, "async")
-    (context / "Dockerfile").write_text(FROM_THE_RUNNER, encoding="utf-8")
-    cluster.build_image("orders:from-the-runner", context)
-    return "orders:from-the-runner"
-
-
 @pytest.fixture(scope="session")
 def with_the_package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a service's own image with the package in it, and an env.py that imports its models and uses psycopg."""
     context = tmp_path_factory.mktemp("with-the-package")
     make_project(context, "generic")
-    (context / "orders.py").write_bytes((HERE / "adoption" / "orders.py").read_bytes())
+    (context / "orders.py").write_bytes((ADOPTION / "orders.py").read_bytes())
     env = context / "migrations" / "env.py"
     models = "from orders import Base\n\ntarget_metadata = Base.metadata"
     env.write_text(env.read_text(encoding="utf-8").replace("target_metadata = None", models), encoding="utf-8")
@@ -62,11 +42,11 @@ def with_the_package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory)
 
 
 def test_image_from_the_runner_migrates_as_a_plain_job(
-    cluster: Cluster, from_the_runner: str, database: Database, new_namespace: Callable[[Database], str]
+    cluster: Cluster, orders: Service, database: Database, new_namespace: Callable[[Database], str]
 ) -> None:
     """The guide's manifest, without a chart and without a command of its own: entrypoint, user and directory are the image's."""
     namespace = new_namespace(database)
-    job = JOB.replace("orders:1.4.2", from_the_runner)
+    job = JOB.replace("orders:1.4.2", f"{orders.name}:{BASE}")
     assert job != JOB
     cluster.kubectl("--namespace", namespace, "apply", "--filename=-", stdin=job)
     finished = "--for=jsonpath={.status.conditions[*].type}"
@@ -84,6 +64,14 @@ def test_service_with_the_package_migrates_in_the_hook(release: Release, with_th
     succeeded(release.start("install", "orders", CHARTS / "migration-gate", *settings).wait())
     assert release.database.versions() == ["0de500000001"]
     assert release.database.has_table("orders")
+
+
+def test_values_that_adopt_the_gate_are_few() -> None:
+    """At most ten lines beside the dependency, and no template: each release of `orders` in these tests is made so."""
+    values = (ADOPTION / "chart" / "values.yaml").read_text(encoding="utf-8")
+    assert len(values[values.index("migration:") :].splitlines()) <= 10
+    for template in (ADOPTION / "chart" / "templates").iterdir():
+        assert "migration" not in template.read_text(encoding="utf-8")
 
 
 def test_guide_names_the_runner_that_was_built() -> None:

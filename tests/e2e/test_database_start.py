@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from tests.e2e.images import BASE
-from tests.e2e.release import MIGRATION, NAME, WAIT, HelmRun, Release, succeeded
+from tests.e2e.release import NAME, WAIT, HelmRun, Release, succeeded
+from tests.e2e.services import BASE
 from tests.e2e.waiting import until
 
 
@@ -30,7 +30,7 @@ def test_install_without_a_database_fails_clearly(release: Release, keep: Callab
     (failed,) = [event for event in run.events() if event["event"] == "failed"]
     assert (failed["exit_status"], failed["reason"]) == (10, "database unreachable in time")
     assert "127.0.0.1" in failed["message"]
-    (job,) = release.get("job", MIGRATION)
+    (job,) = release.get("job", release.service.migration)
     assert "failed with exit code 10 " in job["status"]["conditions"][-1]["message"]
     assert release.pods() == []
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.e2e.database import Database
-from tests.e2e.images import BASE
 from tests.e2e.load import no_failed_request
-from tests.e2e.release import MIGRATION, UNDO_ON_FAILURE, HelmRun, Release
+from tests.e2e.release import HELMS, UNDO_ON_FAILURE, HelmRun, Release
+from tests.e2e.services import BASE
 
 Keep = Callable[[str, HelmRun], None]
 
@@ -20,11 +19,12 @@ class Failure:
 
     tag: str
     settings: tuple[str, ...] = ()
-    meanwhile: Callable[[Database], AbstractContextManager[None]] = lambda _: nullcontext()
+    meanwhile: Callable[[Release], AbstractContextManager[None]] = lambda _: nullcontext()
     exit_status: int
     sqlstate: str
     revision: str
     reasons: tuple[str, ...]
+    """Parts of its message, with {table} for the service's own."""
     applied: tuple[str, ...]
     """Revisions that were applied before, and stay."""
     mended: str
@@ -46,11 +46,11 @@ FAILURES = {
     "lock": Failure(
         tag="summary",
         settings=("--set", "migration.deadline=10"),
-        meanwhile=lambda database: database.long_reader("conversations"),
+        meanwhile=lambda release: release.database.long_reader(release.service.table),
         exit_status=31,
         sqlstate="55P03",
         revision="a11ce0000001",
-        reasons=("did not get its lock on conversations in 1 try", "ALTER TABLE conversations ADD COLUMN summary"),
+        reasons=("did not get its lock on {table} in 1 try", "ALTER TABLE {table} ADD COLUMN summary"),
         applied=(),
         mended="summary",
         culprit="nightly-report",
@@ -68,15 +68,23 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("name", FAILURES)
+@pytest.mark.parametrize(
+    ("helm", "service", "name"),
+    [
+        *((helm, "sample", name) for helm in HELMS for name in FAILURES),
+        *(("helm3", "orders", name) for name in FAILURES),
+        ("helm4", "new_service", "sql-error"),
+    ],
+    indirect=["helm", "service"],
+)
 def test_failed_migration_leaves_the_release_as_it_is(release: Release, helm: str, name: str, keep: Keep) -> None:
     """Helm ends soon and with the reason; no object and no pod is touched; the mended release goes through."""
     failure = FAILURES[name]
     release.install(BASE)
     release.settle()
     before = release.footprint()
-    with no_failed_request(release, f"sage-app:{BASE}"):
-        with failure.meanwhile(release.database):
+    with no_failed_request(release):
+        with failure.meanwhile(release):
             first = release.start_upgrade(failure.tag, *failure.settings).wait()
             keep(name, first)
             check_account(release, first, failure, applied=failure.applied)
@@ -84,7 +92,7 @@ def test_failed_migration_leaves_the_release_as_it_is(release: Release, helm: st
             keep(f"{name}-undone", undone)
             check_account(release, undone, failure, applied=())
         assert release.footprint() == before
-        assert "archived_at" not in release.database.columns("conversations")
+        assert "archived_at" not in release.database.columns(release.service.table)
         release.upgrade(failure.mended)
     assert release.images() == {failure.mended}
 
@@ -96,11 +104,12 @@ def check_account(release: Release, run: HelmRun, failure: Failure, *, applied: 
     (failed,) = [event for event in run.events() if event["event"] == "failed"]
     assert (failed["exit_status"], failed["sqlstate"]) == (failure.exit_status, failure.sqlstate)
     assert (failed["revision"], tuple(failed["applied"])) == (failure.revision, applied)
-    for part in (failure.revision, failure.sqlstate, *failure.reasons, *applied):
+    reasons = [reason.format(table=release.service.table) for reason in failure.reasons]
+    for part in (failure.revision, failure.sqlstate, *reasons, *applied):
         assert part in failed["message"]
     assert failure.culprit in run.output
     assert "private words" not in run.output, "literals may be somebody's data"
-    (job,) = release.get("job", MIGRATION)
+    (job,) = release.get("job", release.service.migration)
     (condition,) = [each for each in job["status"]["conditions"] if each["type"] == "Failed"]
     assert f"failed with exit code {failure.exit_status} " in condition["message"]
 
@@ -113,7 +122,7 @@ def test_pods_that_never_get_ready_are_undone(release: Release, helm: str, keep:
     nowhere = "--from-literal=DATABASE_URL=postgresql://nobody:nothing@127.0.0.1/none"
     release.kubectl("create", "secret", "generic", "nowhere", nowhere)
     apart = ("database.existingSecret=nowhere", "migration.database.existingSecret=database")
-    with no_failed_request(release, f"sage-app:{BASE}"):
+    with no_failed_request(release):
         arguments = ("--set", ",".join(apart), UNDO_ON_FAILURE[helm], "--timeout", "15s")
         run = release.start_upgrade("summary", *arguments).wait()
         keep("never-ready-undone", run)

@@ -2,14 +2,29 @@
 
 import json
 
-from tests.e2e.images import BASE
 from tests.e2e.release import NAME, WAIT, Release, succeeded
+from tests.e2e.services import BASE
 from tests.e2e.waiting import until
 
 LONGEST = "r" * 53
-# Whoever makes no request and sets no limit is refused; and nothing may be reached that no policy allows. The local
-# node's network does not enforce policies: there it is only shown that they are accepted.
+# Whoever asks for more than a container may have, or all together for too much, is refused; and nothing may be reached that
+# no policy allows. The local node's network does not enforce policies: there it is only shown that they are accepted.
 RULES = [
+    {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "limits"},
+        "spec": {
+            "limits": [
+                {
+                    "type": "Container",
+                    "max": {"memory": "512Mi"},
+                    "defaultRequest": {"cpu": "10m", "memory": "64Mi"},
+                    "default": {"memory": "128Mi"},
+                }
+            ]
+        },
+    },
     {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -24,6 +39,20 @@ RULES = [
     },
 ]
 POLICIES = ("--set", "networkPolicy.enabled=true,migration.networkPolicy.enabled=true")
+# A mesh is told to keep out of the hook, or its proxy is a native sidecar, which ends with the migration.
+PROXY = {
+    "name": "proxy",
+    "image": f"sage-app:{BASE}",
+    "imagePullPolicy": "Never",
+    "restartPolicy": "Always",
+    "command": ["python", "-c", "import signal, sys; signal.signal(15, lambda *_: sys.exit()); signal.pause()"],
+    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+}
+MESH = {
+    "podAnnotations": {"linkerd.io/inject": "disabled"},
+    "podLabels": {"sidecar.istio.io/inject": "false"},
+    "extraInitContainers": [PROXY],
+}
 
 
 def left(release: Release) -> set[str]:
@@ -35,9 +64,14 @@ def left(release: Release) -> set[str]:
 
 
 def test_release_in_a_namespace_with_rules_leaves_nothing(release: Release) -> None:
-    """Quota, default deny and restricted pods; installed, tested, uninstalled."""
+    """Quota, limits, default deny, restricted pods, and a proxy beside the hook; installed, tested, uninstalled."""
     release.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": RULES}))
-    succeeded(release.start_install(BASE, *WAIT, *POLICIES).wait())
+    mesh = [f"--set-json=migration.{name}={json.dumps(value)}" for name, value in MESH.items()]
+    install = release.start_install(BASE, *WAIT, *POLICIES, *mesh)
+    (pod,) = until(release.migration_pods, "the hook's pod is made")
+    assert pod["metadata"]["annotations"]["linkerd.io/inject"] == "disabled"
+    assert pod["metadata"]["labels"]["sidecar.istio.io/inject"] == "false"
+    succeeded(install.wait())
     succeeded(release.start("test", NAME, "--timeout", "60s").wait())
     succeeded(release.start("uninstall", NAME, "--wait", "--timeout", "60s").wait())
     until(lambda: not left(release), "nothing is left")

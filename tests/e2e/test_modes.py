@@ -1,8 +1,8 @@
 """A plain Job in place of the hook, applied by kubectl: readiness is the gate."""
 
-from tests.e2e.images import BASE
 from tests.e2e.load import no_failed_request
-from tests.e2e.release import HERE, NAME, SERVICE, Manifest, Release
+from tests.e2e.release import NAME, Manifest, Release
+from tests.e2e.services import BASE, HERE, SAMPLE
 from tests.e2e.waiting import until
 
 JOB_MODE = ("--set", "migration.mode=job")
@@ -32,7 +32,7 @@ def test_plain_job_gates_by_readiness(release: Release) -> None:
     assert set(jobs(release)) == first, "the same content is the same Job"
 
     before = {pod["metadata"]["uid"] for pod in release.pods()}
-    with no_failed_request(release, f"sage-app:{BASE}"):
+    with no_failed_request(release):
         apply(release, "mistake")
 
         def failed() -> list[str]:
@@ -41,7 +41,7 @@ def test_plain_job_gates_by_readiness(release: Release) -> None:
         (name,) = until(failed, "the Job of the mistake has failed")
         assert "a11ce0000002" in release.kubectl("logs", f"job/{name}")
         serving = {pod["metadata"]["uid"] for pod in release.pods() if is_ready(pod)}
-        assert before <= serving, f"the pods of before serve on, of {SERVICE}"
+        assert before <= serving, f"the pods of before serve on, of {SAMPLE.fullname}"
 
         apply(release, "archive")
         release.settle()

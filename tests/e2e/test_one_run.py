@@ -9,9 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.database import Database
-from tests.e2e.images import BASE, REVISIONS
+from tests.e2e.images import REVISIONS
 from tests.e2e.load import no_failed_request
 from tests.e2e.release import NAME, WAIT, Release, succeeded
+from tests.e2e.services import BASE
 from tests.e2e.waiting import until
 
 HEAD = "a11ce0000003"
@@ -65,7 +66,7 @@ def test_two_releases_at_once(
 def test_evicted_runner_is_replaced(release: Release, database: Database, permission: Callable[[], None]) -> None:
     """A drained node is no failed release: the runner rolls back, and the Job's next pod does it all."""
     release.install(BASE)
-    with no_failed_request(release, f"sage-app:{BASE}"):
+    with no_failed_request(release):
         upgrade = release.start_upgrade("waiting", *WAIT)
         await_the_middle(database)
         (first,) = release.migration_pods()
@@ -88,7 +89,7 @@ def test_evicted_runner_is_replaced(release: Release, database: Database, permis
 def test_killed_helm_can_be_repeated(release: Release, database: Database, permission: Callable[[], None]) -> None:
     """Helm's lock stays behind until a rollback; the next upgrade takes the place of the runner that goes on."""
     release.install(BASE)
-    with no_failed_request(release, f"sage-app:{BASE}"):
+    with no_failed_request(release):
         upgrade = release.start_upgrade("waiting", *WAIT)
         await_the_middle(database)
         upgrade.kill()

@@ -9,7 +9,7 @@ down_revision = None
 
 def upgrade() -> None:
     """Apply the revision."""
-    op.create_table("orders", sa.Column("id", sa.Uuid(), primary_key=True))
+    op.create_table("orders", sa.Column("id", sa.Uuid(), primary_key=True), sa.Column("title", sa.Text()))
 
 
 def downgrade() -> None:

@@ -15,3 +15,4 @@ class Order(Base):
     __tablename__ = "orders"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
+    title: Mapped[str | None]
