@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import env_files
 from harness.command import Outcome
 from harness.project import Project
 from sage_migrate.errors import UsageError
@@ -169,12 +170,20 @@ def test_an_engine_saves_a_named_image(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_models_of_an_image_are_the_old_code(trace: Callable[..., Outcome], shop: Project, tmp_path: Path) -> None:
-    """They are imported from its files, not from today's of the same name; what they do not map may go."""
-    image = _docker_archive(tmp_path / "image.tar", [_layer(each) for each in _LAYERS])
+    """Its own env.py leads to them, in its files, not in today's of the same name; what they do not map may go."""
+    env = env_files.SYNC.replace("target_metadata = None", "import models\ntarget_metadata = models.Base.metadata")
+    assert "models.Base.metadata" in env
+    configuration = shop.directory.joinpath("alembic.ini").read_text()
+    files = {
+        "app/migrations/env.py": env.encode(),
+        "app/migrations/versions/README": b"",
+        "app/alembic.ini": configuration.encode(),
+    }
+    image = _docker_archive(tmp_path / "image.tar", [_layer(files), *(_layer(each) for each in _LAYERS)])
     shop.write("models.py", "raise RuntimeError('today')")
     shop.add("b2", "ALTER TABLE orders DROP COLUMN total", downgrade="ALTER TABLE orders ADD COLUMN total int")
     shop.add("c3", "ALTER TABLE orders RENAME status TO state", downgrade="ALTER TABLE orders RENAME state TO status")
-    arguments = ("a1:", "--old-image", str(image), "--old-models", "models:Base", "--format", "json")
+    arguments = ("a1:", "--old-image", str(image), "--format", "json")
     found = json.loads(trace(*arguments).expect(1).stdout)
     assert found["old_code"] == f"the models in {image}"
     assert [each["verdict"] for each in found["revisions"]] == ["expand", "contract"]

@@ -210,11 +210,11 @@ def _of_environment(file: Path, section: str) -> Any:
         """env.py has come to context.configure()."""
 
     class Ask(EnvironmentContext):
-        metadata: Any = None
-
         def configure(self, *_: Any, **options: Any) -> None:
-            Ask.metadata = options.get("target_metadata")
+            found.append(options.get("target_metadata"))
             raise Reached
+
+    found: list[Any] = []
 
     EnvironmentContext._setups[Ask] = EnvironmentContext._setups[EnvironmentContext]  # noqa: SLF001
     project = load_project(Settings(config_file=file, config_name=section))
@@ -222,9 +222,9 @@ def _of_environment(file: Path, section: str) -> Any:
     project.config.set_main_option("sqlalchemy.url", os.environ["SAGE_TRACE_URL"].replace("%", "%%"))
     with contextlib.suppress(Reached), Ask(project.config, project.script, fn=lambda *_: []):
         project.script.run_env()
-    if Ask.metadata is None:
+    if not found or found[0] is None:
         sys.exit("env.py sets no target_metadata: name the models by --old-models MODULE:BASE.")
-    return Ask.metadata
+    return found[0]
 
 
 if __name__ == "__main__":
