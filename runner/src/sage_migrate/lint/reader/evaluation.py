@@ -213,6 +213,8 @@ class Evaluation:
             if isinstance(owner, Made) and owner.name == "Row":
                 self.location = target
                 self.calls.row_written(owner, target.attr)
+            elif isinstance(owner, Made) and owner.name == "instance":
+                owner.keywords[target.attr] = value
 
     def _s_FunctionDef(self, node: ast.FunctionDef) -> None:  # noqa: N802
         self.scope.names[node.name] = Function(node, self.scope)
@@ -222,6 +224,9 @@ class Evaluation:
 
     def _s_ClassDef(self, node: ast.ClassDef) -> None:  # noqa: N802
         names: dict[str, Any] = {}
+        for base in reversed([self.value(each) for each in node.bases]):
+            if isinstance(base, Made) and base.name == "class":
+                names.update(base.keywords)
         outer, self.scope = self.scope, Scope(names, self.scope, self.scope.path)
         try:
             self.block(node.body)
@@ -628,6 +633,9 @@ class Evaluation:
                 return self._follow(value.keywords.get(node.attr, UNKNOWN_VALUE))
             if value.name == "Row":
                 return UNKNOWN_VALUE
+            if value.name == "instance":
+                found = self._member(value, node.attr)
+                return UNKNOWN_VALUE if found is None or isinstance(found, Function) else found
             return (
                 Made(node.attr, source=value)
                 if node.attr in ("c", "columns")
@@ -660,6 +668,8 @@ class Evaluation:
             if isinstance(target, (BoundConnection, Batch)):
                 self.location = node
                 return self.calls.method(target, method, args, keywords)
+            if isinstance(target, Made) and target.name == "instance" and self._member(target, method) is not None:
+                return self._call_method(target, method, args, keywords, node)
             if isinstance(target, Made) and target.name not in ("module", "class"):
                 self.location = node
                 return self.calls.made_method(target, method, args, keywords)
@@ -690,10 +700,32 @@ class Evaluation:
             self.location = node
             return self.calls.call(function, args, keywords)
         if isinstance(function, Made) and function.name == "class":
-            return Made("instance", [], {})
+            return self._new(function, args, keywords, node)
         # A call into the unknown with our connection or op may send anything.
         self.location = node
         return self.calls.unknown_call(ast.unparse(node.func), args, keywords)
+
+    def _new(self, cls: Made, args: list[Any], keywords: dict[str, Any], node: ast.Call) -> Made:
+        """Evaluate the making of an object of one of the project's classes; its attributes are its keywords."""
+        made = Made("instance", [cls], {})
+        if isinstance(cls.keywords.get("__init__"), Function):
+            self._call_method(made, "__init__", args, keywords, node)
+        else:  # a dataclass
+            made.keywords.update(keywords)
+        return made
+
+    def _member(self, instance: Made, name: str) -> Any:
+        return next((each.keywords[name] for each in (instance, *instance.args) if name in each.keywords), None)
+
+    def _call_method(self, instance: Made, name: str, args: list[Any], keywords: dict[str, Any], node: ast.Call) -> Any:
+        method = self._member(instance, name)
+        decorators = (
+            []
+            if not isinstance(method, Function) or isinstance(method.node, ast.Lambda)
+            else [each.id for each in method.node.decorator_list if isinstance(each, ast.Name)]
+        )
+        first = [] if name in instance.keywords or "staticmethod" in decorators else [instance]
+        return self._call(method, [*first, *args], keywords, node)
 
     def call_function(
         self, function: Function, args: list[Any], keywords: dict[str, Any], node: ast.AST | None = None

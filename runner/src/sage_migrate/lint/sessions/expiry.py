@@ -74,6 +74,8 @@ class Flow:
             for binding in bindings[:1]:
                 if binding.kind == "parameter":
                     value = self.inference.binding(binding, self.context)
+                    if isinstance(value, ListOf):
+                        value = value.item
                     if isinstance(value, Entity):
                         state[binding.name] = self._followed(value)
         self._block(self.function.body, state)

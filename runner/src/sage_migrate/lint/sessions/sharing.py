@@ -25,6 +25,8 @@ _KINDS = ("AsyncSession", "AsyncConnection")
 _LOOPS = (ast.For, ast.AsyncFor, ast.While, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _TOGETHER = frozenset(("gather", "wait", "as_completed"))
 _STARTS = frozenset(("create_task", "ensure_future", "start_soon", "spawn"))
+# What these keep in their state they keep for all requests; a request's own state is its own.
+_APPLICATIONS = frozenset(("app", "application", "api"))
 _DEPTH = 3
 _MANY = 2
 
@@ -287,6 +289,16 @@ def _kept_in_module(module: Module, inference: Inference) -> Iterator[Sharing]:
                 if _holds_session(binding, inference):
                     assert isinstance(binding.node, ast.stmt)
                     yield Sharing(binding.node, binding.name, "module")
+    for node in ast.walk(module.tree) if ".state." in module.source else ():
+        match node:
+            case ast.Assign(
+                targets=[ast.Attribute(value=ast.Attribute(value=owner, attr="state"), attr=name)], value=ast.Call()
+            ) if last_name(owner) in _APPLICATIONS:
+                kept = inference.infer(node.value, module.scope_around(node))
+                if isinstance(kept, Instance) and kept.kind in _KINDS:
+                    yield Sharing(node, name, "module")
+            case _:
+                continue
 
 
 def _holds_session(binding: Binding, inference: Inference) -> bool:
