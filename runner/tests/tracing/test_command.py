@@ -190,7 +190,10 @@ def test_roles_are_made_by_setup(trace: Trace, shop: Project) -> None:
 def test_there_and_back_again(trace: Trace, shop: Project) -> None:
     """A downgrade that does not lead back fails the run; one that declares no way back, or a switched-off check, does not."""
     shop.add("b2", "ALTER TABLE orders ADD COLUMN note text", downgrade="ALTER TABLE orders DROP COLUMN total")
+    shop.add("b3", "SELECT 1 / 0")
     answer = trace("a1:").expect(1).stdout
+    (shop.migrations / "versions" / "b3.py").unlink()
+    shop.last = "b2"
     assert (
         "FAILED  round-trip b2: after downgrade orders lacks column total integer; orders has column note text"
         in answer

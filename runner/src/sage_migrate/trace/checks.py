@@ -73,6 +73,11 @@ def check_round_trip(
     for place, revision in enumerate(reversed(revisions)):
         script = tracing.project.scripts[revision]
         step = MigrationStep.downgrade_from_script(tracing.project.script.revision_map, script)
+        if revision not in after:  # it did not run, and was only noted as if it had
+            step.migration_fn = lambda **_: None
+            if _run(tracing, step):
+                return
+            continue
         name = f"round-trip {revision}"
         problem = _run(tracing, step)
         if problem:

@@ -134,7 +134,6 @@ def _check(tracing: Tracing, options: Options) -> tuple[list[Check], dict[str, l
     if "autogenerate" in options.checks and whole:
         checks.append(check_autogenerate(tracing))
     if "round-trip" in options.checks:
-        ran = [each for each in tracing.range.pending if each in tracing.after]
         new = learn_new_code(tracing) if whole else None
 
         def gone_back(revision: str) -> None:
@@ -142,7 +141,7 @@ def _check(tracing: Tracing, options: Options) -> tuple[list[Check], dict[str, l
                 changed = changed_relations(tracing.after[revision], tracing.before[revision])
                 rollback[revision] = new.broken(tracing.database.session, changed)
 
-        checks += check_round_trip(tracing, ran, tracing.before, tracing.after, gone_back)
+        checks += check_round_trip(tracing, tracing.range.pending, tracing.before, tracing.after, gone_back)
     return checks, rollback
 
 
