@@ -39,6 +39,8 @@ TABLES = {
 BACKFILL = {"table": "orders", "set": "currency = 'EUR'", "where": "currency IS NULL"}
 LEFT = "SELECT count(*) FROM orders WHERE currency IS DISTINCT FROM 'EUR'"
 
+IDLES = "datname = current_database() AND state = 'idle in transaction' AND application_name = ''"
+
 
 def declare(**more: object) -> str:
     """Return the declaration of a revision that sets every order's currency."""
@@ -92,6 +94,8 @@ def test_a_killed_run_goes_on_where_it_stopped(project: Project, database: Datab
     busy.execute("SELECT FROM orders WHERE id = 2500 FOR UPDATE")
     run = gate.start(project, "upgrade")
     run.until("backfill_waits", batch_rows=1)
+    # What Alembic read before must not idle in its transaction for as long as the backfill takes: the server would end it.
+    assert database.value(f"SELECT count(*) FROM pg_stat_activity WHERE {IDLES}") == 0
     run.kill()
     run.process.wait()
     database.until("NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'sage-migrate%')")

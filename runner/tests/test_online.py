@@ -111,7 +111,10 @@ def test_a_release_waits_for_no_online_run(project: Project, database: Database,
     make_orders(database)
     project.add("a1")
     gate.run(project, "upgrade").expect(0)
-    project.add("b2", BUILD, head=ONLINE)
+    workers = (
+        "op.execute(\"CREATE TABLE seen AS SELECT current_setting('max_parallel_maintenance_workers') AS workers\")"
+    )
+    project.add("b2", f"{workers}\n{BUILD.strip()}", head=ONLINE)
     busy = database.connect("busy", autocommit=False)
     busy.execute("UPDATE orders SET note = note WHERE id = 1")
     run = gate.start(project, "upgrade", "--online")
@@ -124,6 +127,7 @@ def test_a_release_waits_for_no_online_run(project: Project, database: Database,
     assert waiting.named("online_run_at_work") == []
     busy.rollback()
     run.wait().expect(0)
+    assert database.value("SELECT workers FROM seen") == "0"
     assert gate.run(project, "upgrade").expect(0).applied == ["c3"]
 
 

@@ -317,6 +317,7 @@ class MigrationRun:
                 remedy="Call context.configure() before anything that begins a transaction.",
                 facts={"revision": revision},
             )
+        self._connection.end_what_nothing_needs()
         session = self.gate.connect_session(self.gate.connect, "sage-migrate backfill")
         (row,) = self.gate.call(
             session.fetch("SELECT pid, backend_start::text AS start FROM pg_stat_activity WHERE pid = pg_backend_pid()")

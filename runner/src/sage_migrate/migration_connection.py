@@ -144,6 +144,11 @@ class MigrationConnection:
             transaction.commit()
         return True
 
+    def end_what_nothing_needs(self) -> None:
+        """End the transaction in which Alembic read the version table: it must not idle while something else is done."""
+        if not self.commit_what_is_left():
+            self._execute_raw("SELECT 1")  # which ends what the driver alone began
+
     def _verify_database(self) -> MigrationBackend:
         ours = holds_lock_sql(self._gate.lock_pid, self._gate.lock_token)
         (found,) = self._execute_raw(
@@ -172,6 +177,8 @@ class MigrationConnection:
             "idle_session_timeout": "0",  # between two tries it idles, for as long as a reader stays
             "transaction_timeout": as_milliseconds(settings.deadline),
         }
+        if settings.online:  # it has the time, and the cores are the application's
+            limits["max_parallel_maintenance_workers"] = "0"
         self._execute_raw(set_config_sql(limits), keep=True)
         self._own_timeouts, self.statement_timeout = False, settings.statement_timeout
         if settings.role:
