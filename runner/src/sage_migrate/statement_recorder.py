@@ -29,6 +29,7 @@ class StatementRecorder:
     def __init__(self) -> None:
         """Record nothing yet."""
         self._found: dict[str, dict[str, str]] = {}
+        self._heard: set[int] = set()
 
     def __enter__(self) -> Self:
         """Listen to every engine of this process."""
@@ -57,6 +58,10 @@ class StatementRecorder:
         file.write_text(json.dumps(self.statements, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
     def _hear(self, connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        known = hash(statement)
+        if known in self._heard:
+            return
+        self._heard.add(known)
         if connection.dialect.name == "postgresql" and _ROWS.match(statement):
             frame = user_frame(tuple(call_stack()))
             file = Path(frame.f_code.co_filename)
