@@ -93,7 +93,7 @@ def print_what_happened(cluster: Cluster, namespace: str) -> None:
     """Print events and logs, for the report of a test that failed: pytest leaves it out of the others."""
     for words in (
         ("get", "pods,jobs", "--output=wide"),
-        ("events", "--output=wide"),
+        ("events",),
         ("logs", "--selector=!none", "--all-containers", "--prefix", "--tail=30"),
     ):
         done = cluster.run("kubectl", "--namespace", namespace, *words, check=False)

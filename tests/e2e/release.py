@@ -169,7 +169,8 @@ class Release:
             ending = any("deletionTimestamp" in pod["metadata"] for pod in pods)
             return counts == [replicas] * 3 and len(pods) == replicas and not ending
 
-        until(settled, f"the rollout of {self.service.fullname} has settled")
+        # Generous, for a machine that does other work too: only a failure takes this long.
+        until(settled, f"the rollout of {self.service.fullname} has settled", timeout_seconds=150)
 
     def footprint(self) -> Manifest:
         """Return what an upgrade that failed must leave as it is."""
