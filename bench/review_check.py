@@ -1,8 +1,10 @@
 """How long `review check` takes on a long history: ``python -m bench.review_check``.
 
-A branch with one new revision, in a repository of 1,000 revisions and as many cycle docs. Beside it, in the same run, what
-any program that imports Alembic takes before it does anything. The bound is a ratio of the two: on a machine where that
-import takes a quarter of a second, half a second is twice as much. The exit status is 1 when it is more.
+A branch with one new revision, in a repository of 1,000 revisions and as many cycle docs, as a person or a CI step calls it:
+the whole command by the wall clock, Python's start, Git and lint's look at the new revision included. The quickest of the
+runs counts, since what else the machine does only adds to a run; the medians stand beside it. In turn with it, what any program
+takes that imports Alembic and does nothing: the floor on the same machine. The exit status is 1 when the check takes longer
+than it may.
 """
 
 import os
@@ -15,7 +17,7 @@ from pathlib import Path
 
 REVISIONS = 1000
 _RUNS = 9
-_BOUND = 2.0
+_BOUND_SECONDS = 0.5
 _REVISION = '''"""Revision {n}."""
 
 import sqlalchemy as sa
@@ -46,18 +48,14 @@ def main() -> int:
         for _ in range(_RUNS):
             times["check"].append(_run(check, directory))
             times["import alembic"].append(_run(nothing, directory))
-    print("| what | seconds | of processor |")
-    print("|---|---|---|")
+    print("| what | quickest, s | median, s | median, s of processor |")
+    print("|---|---:|---:|---:|")
     for name, each in times.items():
-        print(
-            f"| {name} | {statistics.median(wall for wall, _ in each):.2f} | {statistics.median(cpu for _, cpu in each):.2f} |"
-        )
-    # Of processor: the wall clock of a busy machine tells of its other guests.
-    ratio = statistics.median(
-        mine / theirs for (_, mine), (_, theirs) in zip(times["check"], times["import alembic"], strict=True)
-    )
-    print(f"\nThe check takes {ratio:.2f} times what importing Alembic takes; it may take {_BOUND}.")
-    return int(ratio > _BOUND)
+        walls, processor = zip(*each, strict=True)
+        print(f"| {name} | {min(walls):.2f} | {statistics.median(walls):.2f} | {statistics.median(processor):.2f} |")
+    quickest = min(wall for wall, _ in times["check"])
+    print(f"\nThe check takes {quickest:.2f} s; it may take {_BOUND_SECONDS:g} s.")
+    return int(quickest > _BOUND_SECONDS)
 
 
 def _make(directory: Path) -> None:
