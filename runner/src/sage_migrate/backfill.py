@@ -88,7 +88,7 @@ class BackfillRun:
         self._rows = _FIRST_ROWS
         self._suspect_rows = 0
         """How many of the rows ahead hold one that cannot be set: batches only get smaller there."""
-        self._looked_at_lag = self._said = self._marked = 0.0
+        self._looked_at_lag = self._said = self._marked = self._began = 0.0
         self._key = Key(names=(), types=())
 
     async def run(self) -> None:
@@ -141,15 +141,14 @@ class BackfillRun:
         """Go through the table once, from the mark on; return how many rows were set."""
         changed = 0
         while True:
-            upper = await self._upper_bound()
-            began = time.monotonic()
-            set_now = await self._try_batch(upper)
-            if set_now is None:
+            done = await self._try_batch()
+            if done is None:
                 continue
+            upper, set_now = done
             changed += set_now
             if upper is None:
                 return changed
-            await self._rest(time.monotonic() - began)
+            await self._rest(time.monotonic() - self._began)
             if self._gate.may_leave:
                 check_fits(None, self._gate.remaining_for_online())
 
@@ -170,10 +169,12 @@ class BackfillRun:
         ]
         return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
-    async def _try_batch(self, upper: tuple[str, ...] | None) -> int | None:
-        """Set the rows up to ``upper``, note it and commit; None where it is to be tried again, with fewer rows."""
+    async def _try_batch(self) -> tuple[tuple[str, ...] | None, int] | None:
+        """Set a batch's rows, note it and commit; return its last key and how many were set, None to try it again with fewer."""
+        upper = None
         try:
-            changed = await self._batch(upper)
+            upper = await self._upper_bound()
+            return upper, await self._batch(upper)
         except Exception as error:
             with contextlib.suppress(Exception):  # a broken session has no transaction to end
                 await self._session.fetch("ROLLBACK")
@@ -182,11 +183,11 @@ class BackfillRun:
                 raise
             await self._recover(error, upper)
             return None
-        return changed
 
     async def _batch(self, upper: tuple[str, ...] | None) -> int:
         predicate = f"({self._declared.where})"
         key = f"ARRAY[{', '.join(f'{quote_identifier(name)}::text' for name in self._key.names)}]"
+        self._began = time.monotonic()
         await self._session.fetch("BEGIN")
         (row,) = await self._fetch(
             f"WITH changed AS (UPDATE {self._declared.table} SET {self._declared.set}{self._where(upper, predicate)}"  # noqa: S608  the project's own
