@@ -1,8 +1,8 @@
-"""What a backfill does to the live application, in batches and in one UPDATE: ``python -m bench.backfill [--rows 5000000]``.
+"""What slow work does to the live application: ``python -m bench.backfill [--rows 5000000]`` writes docs/bench/backfill.md.
 
 One run, one after another on copies of one database: the application alone; the UPDATE of the whole table by bare Alembic; the
-same as a declared backfill; and the declared one killed at random moments until it is through. The exit status is 1 when a
-bound is missed.
+same as a declared backfill; the declared one killed at random moments until it is through; and a CREATE INDEX CONCURRENTLY as
+an online run, killed in its middle until it is through. The exit status is 1 when a bound is missed.
 """
 
 import argparse
@@ -16,13 +16,14 @@ from pathlib import Path
 import psutil
 from sage_migrate.scratch_server import ScratchServer
 
+from bench.circumstances import describe_machine
 from bench.live_load import LiveLoad, Summary, summarize
-from bench.migration_run import clean_environment, execute, fetch
+from bench.migration_run import clean_environment, execute, fetch, wait_until
 from bench.scenarios import SEED
 
-_KILLS = 20
+_RESULTS = Path(__file__).parent.parent / "docs/bench/backfill.md"
+_KILLS, _INDEX_KILLS = 20, 5
 _ALONE_SECONDS = 20
-_DEADLINE = ("--deadline", "1h", "--statement-timeout", "50min")
 _INI = "[alembic]\nscript_location = %(here)s\nsqlalchemy.url = {url}\n"
 _ENV = """from alembic import context
 from sqlalchemy import engine_from_config, pool
@@ -46,7 +47,27 @@ def upgrade() -> None:
 _SET = "filled = coalesce(filled, 0) + 1"
 _LEFT = "filled IS NULL"
 _DECLARED = f'sage_migrate = {{"backfill": {{"table": "conversations", "set": "{_SET}", "where": "{_LEFT}"}}}}'
+_BUILD = """with op.get_context().autocommit_block():
+        op.create_index("by_title", "conversations", ["title", "id"], postgresql_concurrently=True, if_not_exists=True)"""
+_BUILDING = "SELECT count(*) > 0 FROM pg_stat_progress_create_index WHERE datname = current_database()"
+_INDEXES = """SELECT count(*) FILTER (WHERE indisvalid), count(*) FILTER (WHERE NOT indisvalid)
+    FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE relname LIKE 'by_title%'"""
 _UPDATE = f'op.execute("UPDATE conversations SET {_SET} WHERE {_LEFT}")'
+
+_PAGE = """<!-- Made by bench/backfill.py: measure again instead of editing. -->
+
+# Slow work beside the live application
+
+A column of {rows} rows is set, in one UPDATE and as a [declared backfill](../backfills.md); an index of the same table is built by
+an [online run](../online.md). {circumstances}.
+
+{table}
+{facts}
+
+{bounds}
+
+Ratios hold within this one run. What the application is and how its waits are counted: [bench/README.md](../../bench/README.md).
+"""
 
 
 def main() -> int:
@@ -59,11 +80,12 @@ def main() -> int:
         execute(server.url("template_of_all"), SEED)
         execute(
             server.url("template_of_all"),
-            # What the application inserts meanwhile has its value; what is there has not.
-            "ALTER TABLE conversations ADD filled int; ALTER TABLE conversations ALTER filled SET DEFAULT 1;"
+            # What is there has no value; what the application inserts meanwhile has.
+            "ALTER TABLE conversations ADD filled int;"
             f"INSERT INTO conversations (org_id, title) SELECT id, 'filler' FROM organizations, generate_series(1, {rows // 10});"
-            "ANALYZE",
+            "ALTER TABLE conversations ALTER filled SET DEFAULT 1",
         )
+        execute(server.url("template_of_all"), "VACUUM ANALYZE")
         bench = Bench(server, Path(directory), rows)
         return bench.run()
 
@@ -83,13 +105,17 @@ class Bench:
         at_once, at_once_seconds, _ = self._beside_load("at_once", "alembic", body=_UPDATE)
         batched, batched_seconds, memory = self._beside_load("batched", "sage_migrate", declaration=_DECLARED)
         kills, written = self._killed()
-        sys.stdout.write(
-            f"{self.rows} rows\n\n"
-            "| | app's longest wait | app's p99 | failed | time | rows/s |\n|---|---|---|---|---|---|\n"
+        built, built_seconds, index_kills, is_valid = self._built_although_killed()
+        table = (
+            "| | app's longest wait | app's p99 | failed | time | rows/s |\n|---|---:|---:|---:|---:|---:|\n"
             f"| application alone | {alone.maximum_stall_seconds:.3f} s | {alone.p99_seconds * 1000:.1f} ms | {alone.failed} | | |\n"
-            + self._row("one UPDATE (alembic)", at_once, at_once_seconds)
+            + self._row("one UPDATE (bare Alembic)", at_once, at_once_seconds)
             + self._row("declared backfill", batched, batched_seconds)
-            + f"\nThe runner's memory: {memory / 2**20:.0f} MiB at most. {kills} kills at random moments: {written}.\n"
+            + self._row(f"CREATE INDEX CONCURRENTLY, online, killed {index_kills} times", built, built_seconds)
+        )
+        facts = (
+            f"The runner held {memory / 2**20:.0f} MiB at most. The backfill, killed {kills} times at random moments: {written}. The index "
+            f"in the end: {'VALID, and no other is left' if is_valid else 'not VALID'}."
         )
         bounds = {
             f"p99 is {batched.p99_seconds / alone.p99_seconds:.2f} times the application's own (at most 1.3)": batched.p99_seconds
@@ -99,10 +125,42 @@ class Bench:
             >= 0.5 * batched_seconds,
             "no failed request": batched.failed == 0,
             "every row written once": written == "every row set, none twice",
+            f"beside the index p99 is {built.p99_seconds / alone.p99_seconds:.2f} times the same (at most 1.3)": built.p99_seconds
+            <= 1.3 * alone.p99_seconds,
+            "the index ends VALID, and no request failed": is_valid and built.failed == 0,
         }
-        for bound, is_met in bounds.items():
-            sys.stdout.write(f"{'met' if is_met else 'MISSED'}: {bound}\n")
+        told = "\n".join(f"- {'met' if is_met else 'MISSED'}: {bound}" for bound, is_met in bounds.items())
+        page = _PAGE.format(
+            rows=f"{self.rows:,}",
+            circumstances=describe_machine(self.server, f"bench.backfill --rows {self.rows}"),
+            table=table,
+            facts=facts,
+            bounds=told,
+        )
+        _RESULTS.write_text(page)
+        sys.stdout.write(page)
         return 0 if all(bounds.values()) else 1
+
+    def _built_although_killed(self) -> tuple[Summary, float, int, bool]:
+        """Kill the online run while the index is built, until it is through; return what the application felt, and how it ended."""
+        url, kills = self._database("built"), 0
+        with LiveLoad(url) as load:
+            time.sleep(1)
+            began = time.monotonic()
+            for _ in range(_INDEX_KILLS):
+                process = self._start("built", url, "sage_migrate", body=_BUILD)
+                wait_until(url, _BUILDING)
+                time.sleep(random.uniform(0.1, 1))
+                if process.poll() is None:
+                    process.kill()
+                    kills += 1
+                process.wait()
+                wait_until(url, f"SELECT NOT ({_BUILDING})")  # the server notices within half a second
+            last = self._start("built", url, "sage_migrate", body=_BUILD).wait()
+            seconds = time.monotonic() - began
+            time.sleep(1)
+        ((valid, invalid),) = fetch(url, _INDEXES)
+        return summarize(load.felt), seconds, kills, (last, valid, invalid) == (0, 1, 0)
 
     def _row(self, title: str, felt: Summary, seconds: float) -> str:
         return (
@@ -163,11 +221,11 @@ class Bench:
         (directory / "alembic.ini").write_text(_INI.format(url=spelled))
         (directory / "env.py").write_text(_ENV)
         (directory / "versions" / "b1.py").write_text(_REVISION.format(declaration=declaration, body=body))
-        arguments = ["upgrade", "head", *(_DEADLINE if tool == "sage_migrate" else ())]
+        command = ["upgrade", "head", *(["--online"] if tool == "sage_migrate" else [])]
         environment = clean_environment(DATABASE_URL=url) if tool == "sage_migrate" else clean_environment()
         with (directory / "output").open("wb") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", tool, *arguments],
+                [sys.executable, "-m", tool, *command],
                 cwd=directory,
                 env=environment,
                 stdout=output,
