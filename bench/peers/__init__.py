@@ -1,0 +1,1 @@
+"""Linters and guards of others, on this repository's labelled corpora."""
