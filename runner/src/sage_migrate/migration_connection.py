@@ -84,17 +84,22 @@ class MigrationConnection:
     def enter_schema(self, schema: str, *after: str) -> bool:
         """Let unqualified names mean ``schema``, then those ``after`` it; return whether it exists.
 
-        What drivers have prepared under the name of another schema's table is forgotten: psycopg does so at a rollback.
+        What a driver has prepared for the tables of one schema must not meet those of another.
         """
         path = ", ".join(map(quote_identifier, (schema, *after)))
-        sql = f"SELECT 1 FROM pg_namespace WHERE nspname = {quote_literal(schema)}"  # noqa: S608  quoted
-        exists = bool(self._execute_raw(sql))
-        self._execute_raw(f"SELECT set_config('search_path', {quote_literal(path)}, false)", keep=True)
+        sql = (
+            f"SELECT set_config('search_path', {quote_literal(path)}, false),"  # noqa: S608  quoted
+            f" EXISTS (SELECT FROM pg_namespace WHERE nspname = {quote_literal(schema)})"
+        )
+        ((_, exists),) = self._execute_raw(sql, keep=True)
         dialect: Any = self._connection.dialect
         dialect.default_schema_name = schema
         if hasattr(dialect, "_invalidate_schema_cache"):  # asyncpg's
             dialect._invalidate_schema_cache()  # noqa: SLF001  as the dialect itself does after DDL
-        return exists
+        driver: Any = self._connection.connection.driver_connection
+        if hasattr(driver, "prepare_threshold"):  # psycopg's
+            driver.prepare_threshold = None
+        return bool(exists)
 
     def goes_on_beside(self, connection: Connection) -> bool:
         """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""

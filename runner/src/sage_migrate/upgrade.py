@@ -92,13 +92,22 @@ def connect_like(connection: object) -> Connect:
 
 
 def verify(gate: Gate, position: Position, report: Report, project: Project) -> None:
-    """Compare the version table, read on the gate's own session, with what the run's transactions wrote.
+    """Check the version table on the gate's own session, and tell of INVALID indexes.
+
+    Raises:
+        EndedShortError: as `check_versions`.
+    """
+    assert gate.watch is not None
+    check_versions(gate.call(read_versions(gate.watch, position.table)), position, report, project)
+    gate.call(report_invalid_indexes(gate.watch))
+
+
+def check_versions(found: tuple[str, ...], position: Position, report: Report, project: Project) -> None:
+    """Compare what the version table holds with what the run's transactions wrote.
 
     Raises:
         EndedShortError: they differ, so something that was reported as applied is not there.
     """
-    assert gate.watch is not None
-    found = gate.call(read_versions(gate.watch, position.table))
     if found != position.current:
         reached = project.ancestors(found)
         report.applied = [each for each in report.applied if (each.revision in reached) != report.is_downgrade]
@@ -109,7 +118,6 @@ def verify(gate: Gate, position: Position, report: Report, project: Project) -> 
             remedy="env.py swallowed an error or rolled the transaction back: let it re-raise, and commit.",
             facts={"found": found, "expected": position.current},
         )
-    gate.call(report_invalid_indexes(gate.watch))
     log.info("verified", current=found)
 
 
