@@ -50,7 +50,7 @@ from sage_migrate.redact import shorten_sql
 from sage_migrate.report import Report, RevisionResult, revisions_to_apply
 from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blockers
 from sage_migrate.reviewed import check_reviewed
-from sage_migrate.session import quote_literal
+from sage_migrate.session import Session, quote_literal
 from sage_migrate.wait import wait_for_database
 
 _SETTLE_SECONDS = 12
@@ -319,6 +319,7 @@ class MigrationRun:
             )
         self._connection.end_what_nothing_needs()
         session = self.gate.connect_session(self.gate.connect, "sage-migrate backfill")
+        self.prepare_backfill(session)
         (row,) = self.gate.call(
             session.fetch("SELECT pid, backend_start::text AS start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
         )
@@ -403,6 +404,9 @@ class MigrationRun:
         log.warning(
             "online_left", revision=revision, reason=f"{revision} {why}", remedy="sage-migrate upgrade --online"
         )
+
+    def prepare_backfill(self, session: Session) -> None:
+        """Do nothing: the session of a declared backfill finds the tables by the names that the role has for them."""
 
     def _end_revision(self) -> None:
         assert self._connection is not None

@@ -20,7 +20,7 @@ from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, server_mes
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
 from sage_migrate.online import OnlineLeftError, check_fits, estimate_statement
-from sage_migrate.session import KEEPALIVE, quote_identifier, quote_literal, set_config_sql
+from sage_migrate.session import KEEPALIVE, quote_identifier, quote_literal, search_path_sql, set_config_sql
 
 _OWN_TIMEOUT = re.compile(
     r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bTO\b)\s*'?([^';]*)", re.IGNORECASE
@@ -86,12 +86,9 @@ class MigrationConnection:
 
         What a driver has prepared for the tables of one schema must not meet those of another.
         """
-        path = ", ".join(map(quote_identifier, (schema, *after)))
-        sql = (
-            f"SELECT set_config('search_path', {quote_literal(path)}, false),"  # noqa: S608  quoted
-            f" EXISTS (SELECT FROM pg_namespace WHERE nspname = {quote_literal(schema)})"
-        )
-        ((_, exists),) = self._execute_raw(sql, keep=True)
+        exists = f"EXISTS (SELECT FROM pg_namespace WHERE nspname = {quote_literal(schema)})"
+        sql = f"{search_path_sql(schema, *after)}, {exists}"
+        ((_, found),) = self._execute_raw(sql, keep=True)
         dialect: Any = self._connection.dialect
         dialect.default_schema_name = schema
         if hasattr(dialect, "_invalidate_schema_cache"):  # asyncpg's
@@ -99,7 +96,7 @@ class MigrationConnection:
         driver: Any = self._connection.connection.driver_connection
         if hasattr(driver, "prepare_threshold"):  # psycopg's
             driver.prepare_threshold = None
-        return bool(exists)
+        return bool(found)
 
     def goes_on_beside(self, connection: Connection) -> bool:
         """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""

@@ -132,6 +132,12 @@ def quote_identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def search_path_sql(*schemas: str) -> str:
+    """Return a statement that lets unqualified names of the session mean what is in ``schemas``."""
+    path = ", ".join(map(quote_identifier, schemas))
+    return f"SELECT set_config('search_path', {quote_literal(path)}, false)"
+
+
 def set_config_sql(parameters: dict[str, str]) -> str:
     """Return one statement that sets ``parameters`` for the session; those unknown to the server are left out."""
     return " UNION ALL ".join(

@@ -212,3 +212,39 @@ def test_no_tenant_meets_the_session_of_another(project: Project, database: Data
     outcome = gate.run(project, *FLEET, "--concurrency", "1").expect(0)
     assert states(outcome) == {"applied": tenants}
     assert {database.rows(f"SELECT mem, temp::int FROM {tenant}.seen")[0] for tenant in tenants} == {("4MB", 0)}
+
+
+def test_declared_backfill_is_of_the_tenants_own_table(project: Project, database: Database, gate: CommandLine) -> None:
+    """The session that does it in batches means by a name what the revision means."""
+    tenants = make_schemas(database, ["tenant_0", "tenant_1"])
+    for schema in ("public", *tenants):
+        database.execute(
+            f"CREATE TABLE {schema}.orders AS SELECT n AS id, NULL::text AS currency FROM generate_series(1, 50) AS n"
+        )
+        database.execute(f"ALTER TABLE {schema}.orders ADD PRIMARY KEY (id)")
+    declared = {"table": "orders", "set": "currency = 'EUR'", "where": "currency IS NULL"}
+    project.add("a1", head=f"sage_migrate = {{'backfill': {declared}}}")
+    gate.run(project, *FLEET, "--concurrency", "1").expect(0)
+    left = [
+        database.value(f"SELECT count(*) FROM {schema}.orders WHERE currency IS NULL")
+        for schema in ("public", *tenants)
+    ]
+    assert left == [50, 0, 0]
+
+
+def test_env_for_several_databases_is_refused(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """Whose tenants the second one's would be cannot be told."""
+    twice = SYNC.replace(
+        "        with context.begin_transaction():\n            context.run_migrations()\n\nif",
+        "        for _ in range(2):\n            context.run_migrations()\n\nif",
+    )
+    assert twice != SYNC
+    project = Project(tmp_path / "twice", twice)
+    add_orders(project)
+    make_schemas(database, ["tenant_0", "tenant_1"])
+    outcome = gate.run(project, *FLEET).expect(2)
+    assert outcome.message == (
+        "env.py runs migrations more than once, and a fleet of schemas needs one that does so once. Nothing was applied by this run. "
+        "Let env.py migrate what `-x tenant=NAME` names, and say --tenant-is argument."
+    )
+    assert version_of(database, "tenant_0") == []

@@ -38,7 +38,7 @@ FLEET_OPTIONS = (
     Option(name="tenants-command", help="a command that prints what a file would hold", metavar="COMMAND"),
     Option(
         name="tenant-is",
-        help="what a tenant's name from a file, query or command is: its schema, its database on the server that the URL names, "
+        help="what a name from a file, a query or a command is: a schema, a database on the server that the URL names, "
         "or the argument '-x tenant=NAME' of env.py",
         default="schema",
         choices=("schema", "database", "argument"),

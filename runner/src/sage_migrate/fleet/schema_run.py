@@ -9,6 +9,8 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 from sage_migrate.advisory_lock import release_lock, take_lock, tenant_key
@@ -21,7 +23,7 @@ from sage_migrate.gate import Gate
 from sage_migrate.lineage import Known
 from sage_migrate.preflight.position import Position, read_versions
 from sage_migrate.project import offer_url
-from sage_migrate.session import Session, connect_by_url, quote_identifier, quote_literal
+from sage_migrate.session import Session, connect_by_url, quote_identifier, quote_literal, search_path_sql
 from sage_migrate.upgrade import check_versions, connect_like, open_gate, runner_lock_not_had
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class SchemaEnvironment(GateEnvironment):
         """Keep what env.py asks for, and let the version table be the schema's own."""
         self._configured = (connection, *args), options
         super().configure(connection, *args, **{**options, "version_table_schema": self._schemas.schema})
+        _look_up_version_table_by_name(self.get_context())
 
     def turn_to_schema(self) -> None:
         """Configure the context for the run's next schema."""
@@ -61,13 +64,17 @@ class SchemaRun(MigrationRun):
     def __init__(self, worker: "Worker", gate: Gate, task: SchemaTask, attempt: Attempt) -> None:
         """Begin with ``task``."""
         super().__init__(gate, worker.project, attempt.report, worker.target, lambda c: self._open(connect_like(c)))
-        self.task: Task | None = task
-        """The one at hand, until it is answered; then the one that is to be done elsewhere, if any."""
+        self.task: SchemaTask = task
+        """The one at hand, or the last one that was."""
+        self.following: Task | None = None
+        """A task that came and is to be done elsewhere."""
         self.attempt = attempt
         self._worker = worker
         self._environment: SchemaEnvironment | None = None
         self._adopted: Connection | None = None
         self._was_reached = False
+        self._is_answered = False
+        self._checked: list[TenantPosition] = []
         self._done = 0
 
     @property
@@ -85,7 +92,10 @@ class SchemaRun(MigrationRun):
             offer_url(self.gate.settings, self.project)
             self._open(connect_by_url(self.gate.settings))
         self.apply()
-        if is_of_schemas(self.task):  # env.py's own transaction is committed by now
+        if isinstance(self.task, CheckTenants) and not self._is_answered:
+            self._worker.env_is_proved = True
+            self._answer(self._checked)
+        elif not self._is_answered:  # env.py's own transaction is committed by now
             self._complete()
 
     def schema_is_gone(self) -> bool:
@@ -124,7 +134,10 @@ class SchemaRun(MigrationRun):
         while True:
             if isinstance(self.task, CheckTenants):
                 with self._refusals():
-                    self._worker.answer(self._check(self.task))
+                    self._checked = self._check(self.task)
+                if not self._worker.env_is_proved:
+                    return  # answered when env.py has ended: one that goes on to another database is refused
+                self._answer(self._checked)
             else:
                 with self._refusals():
                     self._enter_schema()
@@ -133,13 +146,8 @@ class SchemaRun(MigrationRun):
                 if self._connection.is_external:
                     return  # complete when env.py has committed
                 self._complete()
-            self.task = None
-            if self._is_used_up() or not self._worker.has_task():
+            if self._is_used_up() or not self._worker.has_task() or not self._begin_next():
                 return
-            self.task = self._worker.receive()
-            if not is_of_schemas(self.task):
-                return
-            self._begin_task()
 
     def _known(self) -> dict[str, Known]:
         if self._worker.known is None:
@@ -147,8 +155,10 @@ class SchemaRun(MigrationRun):
         return self._worker.known
 
     def _ended(self) -> Position:
-        if is_of_schemas(self.task):
+        if not self._is_answered and not self._checked:
             return super()._ended()
+        if self._refusal is not None:  # env.py swallowed it
+            raise self._refusal
         return cast("Position", self._position)  # after checks alone there is none, and nobody asks
 
     # One task
@@ -156,16 +166,27 @@ class SchemaRun(MigrationRun):
     def _open(self, connect: Any) -> None:
         open_gate(self.gate, connect, tenants=())
 
-    def _begin_task(self) -> None:
-        """Forget the tenant before."""
-        assert isinstance(self.task, CheckTenants | UpgradeTenant)
+    def _begin_next(self) -> bool:
+        """Begin the next task and forget the one before; return whether there is one that can be done here."""
+        task = self._worker.receive()
+        # The guard may have been lost meanwhile: nothing is done unwatched.
+        if not is_of_schemas(task) or self.gate.interruption.error is not None:
+            self.following = task
+            return False
+        self.task, self._is_answered = task, False
         self.attempt.end()
         self.attempt = self._worker.begin(self.task)
         self.report = self.attempt.report
         self.positions, self._position, self._plan, self._tries = {}, None, (), 0
         self._refusal = self._raised = None
+        self._left.clear()
         self.gate.start_over(self.attempt.settings, self.attempt.interruption)
         self.gate.guard.take_blockers()
+        return True
+
+    def _answer(self, answer: object) -> None:
+        self._worker.answer(answer)
+        self._is_answered, self._checked = True, []
 
     def _enter_schema(self) -> None:
         assert self.schema is not None
@@ -191,6 +212,11 @@ class SchemaRun(MigrationRun):
         names = [tenant.name for tenant in task.tenants]
         return self.gate.call(self._read_as_owner(self.gate.database.lock, names, table))
 
+    def prepare_backfill(self, session: Session) -> None:
+        """Let the names of a declared backfill mean the tenant's tables."""
+        assert self.schema is not None
+        self.gate.call(session.fetch(search_path_sql(self.schema, *self._worker.shared_schemas)))
+
     async def _read_as_owner(self, session: Session, names: list[str], table: str) -> list[TenantPosition]:
         role = self.gate.settings.role
         if role:
@@ -211,8 +237,7 @@ class SchemaRun(MigrationRun):
         self.gate.start(release_lock(self.gate.database.lock, tenant_key(self.schema)))
         self._done += 1
         state = "applied" if self.report.applied else "ahead" if self._position.ahead else "at-head"
-        self._worker.answer(self.attempt.result(state))
-        self.task = None
+        self._answer(self.attempt.result(state))
 
     def _read_own_versions(self, table: str) -> tuple[str, ...]:
         """Read the version table by its name alone: to look for it among those of a thousand tenants takes longer."""
@@ -235,16 +260,35 @@ class SchemaRun(MigrationRun):
 
     def _refuse_second_database(self) -> None:
         """Refuse an env.py that goes on to another database, or runs migrations again: it would be whose tenants'."""
-        if self.task is None:
-            self.task = self._worker.receive()
-            if is_of_schemas(self.task):
-                self._begin_task()
-        if is_of_schemas(self.task):
+        if not self._is_answered:
             with self._refusals():
                 raise UsageError(
                     "env.py runs migrations more than once, and a fleet of schemas needs one that does so once.",
                     remedy="Let env.py migrate what `-x tenant=NAME` names, and say --tenant-is argument.",
                 )
+
+
+def _look_up_version_table_by_name(context: MigrationContext) -> None:
+    """Let Alembic ask for the version table by its whole name.
+
+    SQLAlchemy asks for each table that is called so in any schema, and then for the schema: a thousand rows for each tenant.
+    """
+    schema, connection = context.version_table_schema, context.connection
+    if schema is None or connection is None:
+        return
+    name = f"{quote_identifier(schema)}.{quote_identifier(context.version_table)}"
+
+    def has_version_table() -> bool:
+        found = connection.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name})
+        return bool(found.scalar_one())
+
+    def ensure_version_table(*, purge: bool = False) -> None:
+        assert not purge, "no command of ours purges"
+        if not has_version_table():
+            with contextlib.nullcontext() if connection.in_transaction() else connection.begin():
+                context._version.create(connection, checkfirst=False)  # noqa: SLF001  as the method that this one replaces
+
+    vars(context).update(_has_version_table=has_version_table, _ensure_version_table=ensure_version_table)
 
 
 async def _count(session: Session, sql: str) -> int:

@@ -1,6 +1,7 @@
 """A process of the fleet: it does one task after the other, with all that was imported and read before it was forked."""
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -61,11 +62,14 @@ class Worker:
         self.project = project
         self.target = target
         self.shared_schemas = tuple(filter(None, fleet.shared_schemas.split(",")))
+        self.env_is_proved = False
+        """Whether a run of env.py has shown that it runs migrations once."""
         self.known: dict[str, Known] | None = None
         self._channel = channel
         self._settings = settings
         self._fleet = fleet
         self._as_json = as_json
+        self._owes_answer = False
         self._interruption = Interruption()
         self._slots = Slots(settings, fleet)
 
@@ -75,6 +79,7 @@ class Worker:
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         signal.set_wakeup_fd(-1)
+        gc.freeze()  # what was imported before the fork is no garbage, and stays shared
         watch_signals(self._interruption)
         with self._slots:
             task = self.receive()
@@ -87,11 +92,13 @@ class Worker:
             task: Task | None = self._channel.recv()
         except (EOFError, OSError):
             return None
+        self._owes_answer = True
         return task
 
     def answer(self, answer: Any) -> None:
         """Answer the task at hand."""
         self._channel.send(answer)
+        self._owes_answer = False
 
     def begin(self, task: Task) -> Attempt:
         """Begin the tenant's run that ``task`` asks for."""
@@ -121,7 +128,7 @@ class Worker:
             following, answer = None, _failed(attempt, task, error)
         finally:
             attempt.end()
-        if answer is not None:
+        if answer is not None and self._owes_answer:
             self.answer(answer)
         return following or self.receive()
 
@@ -132,11 +139,14 @@ class Worker:
             try:
                 run.run_tasks()
             except Exception as error:  # noqa: BLE001  as above
-                assert run.task is not None
+                if not self._owes_answer:  # env.py raised when all was done, and verified
+                    traceback.print_exc()
+                    return None, None
                 return None, _failed(run.attempt, run.task, error, is_gone=run.schema_is_gone())
             finally:
                 run.attempt.end()
-        return run.task, None
+        gc.collect()  # the engine, the module of env.py and what a hundred tenants left: little is collected on the way
+        return run.following, None
 
     def _upgrade(self, tenant: Tenant, attempt: Attempt) -> TenantResult:
         """Upgrade a tenant by a run of its own, in the project that was read once."""
