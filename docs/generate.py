@@ -142,7 +142,9 @@ def operations() -> dict[int, str]:
 def chart_values() -> dict[str, str]:
     """Return which value of the chart sets each of the runner's variables."""
     found = re.findall(r"- name: (SAGE_MIGRATE_\w+)\n\s+value: \{\{(.*?)\}\}", HOOK_ENVIRONMENT.read_text())
-    return {name: value[1] for name, expression in found if (value := re.search(r"\.(\w+)", expression))}
+    return {
+        name: value[1] for name, expression in found if (value := re.search(r"\.([a-zA-Z]\w*(?:\.\w+)*)", expression))
+    }
 
 
 def _default(option: Option) -> str:

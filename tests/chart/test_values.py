@@ -82,6 +82,19 @@ OTHER: dict[Path, dict[str, Any]] = {
         "online.enabled": True,
         "online.deadline": 9999,
         "online.backoffLimit": 9,
+        "fleet.enabled": False,
+        "fleet.schemas": "other",
+        "fleet.databases": "other",
+        "fleet.tenantsFile": "other",
+        "fleet.tenantsQuery": "other",
+        "fleet.tenantsCommand": "other",
+        "fleet.tenantIs": "database",
+        "fleet.shards": 7,
+        "fleet.parallelism": 2,
+        "fleet.backoffLimitPerIndex": 1,
+        "fleet.concurrency": 1,
+        "fleet.slots": 1,
+        "fleet.maxFailures": 1,
         "extraArgs": ["--other"],
         "annotations": {"a": "b"},
     },
@@ -141,6 +154,23 @@ CONTEXT: dict[str, tuple[str, object]] = {
     **{
         f"autoscaling.{field}": ("autoscaling.enabled", True)
         for field in ("minReplicas", "maxReplicas", "targetCPUUtilizationPercentage")
+    },
+    "fleet.enabled": ("fleet", {"enabled": True}),
+    **{
+        f"fleet.{source}": ("fleet", {"enabled": True, source: "one"})
+        for source in ("schemas", "databases", "tenantsFile", "tenantsQuery", "tenantsCommand")
+    },
+    **{
+        f"fleet.{field}": ("fleet", {"enabled": True, "schemas": "one", "shards": 5})
+        for field in (
+            "tenantIs",
+            "shards",
+            "parallelism",
+            "backoffLimitPerIndex",
+            "concurrency",
+            "slots",
+            "maxFailures",
+        )
     },
     "database.tls.caKey": ("database.tls.secret", "certificates"),
     "database.tls.certKey": ("database.tls", {"secret": "certificates", "certKey": "one", "keyKey": "one"}),
@@ -213,6 +243,9 @@ def test_every_value_is_used(helm4: Helm, chart: Path, path: str) -> None:
         helm4.template(chart, overlay(before, path, value=True))
     elif path == "migration.renderedByParent":
         assert "missing property 'renderedByParent'" in helm4.refusal(chart, after)
+    elif path == "fleet.enabled":
+        assert "fleet names no tenants" in helm4.refusal(chart, before)
+        helm4.template(chart, after)
     else:
         assert helm4.template(chart, after) != helm4.template(chart, before)
 

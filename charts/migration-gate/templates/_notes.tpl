@@ -13,11 +13,12 @@ aborted, Helm prints the log of the Job, and the pods of the release before go o
 until the next try, for you to read:
 
   kubectl --namespace {{ $hook.namespace }} logs job/{{ $hook.name }}
-{{- if gt (int64 $hook.deadline) 240 }}
+{{- $seconds := include "migration-gate.jobDeadline" $hook | int64 }}
+{{- if gt $seconds 285 }}
 
-The migration may take {{ int64 $hook.deadline }} seconds: give Helm more than its 300, in each command:
+The migration may take {{ sub $seconds 45 }} seconds: give Helm more than its 300, in each command:
 
-  helm upgrade --timeout {{ add (int64 $hook.deadline) 60 }}s …
+  helm upgrade --timeout {{ add $seconds 15 }}s …
 {{- end }}
 {{- end }}
 {{- else -}}

@@ -6,6 +6,7 @@
 {{- include "migration-gate.validate.serviceAccount" . -}}
 {{- include "migration-gate.validate.ladder" . -}}
 {{- include "migration-gate.validate.online" . -}}
+{{- include "migration-gate.validate.fleet" . -}}
 {{- include "migration-gate.validate.env" (dict "at" .at "env" (include "migration-gate.env" . | fromYamlArray)) -}}
 {{- end }}
 
@@ -80,6 +81,28 @@
 {{- define "migration-gate.validate.online" -}}
 {{- if and .online.enabled (le (int64 .online.deadline) (int64 .deadline)) }}
 {{- fail (printf "%sonline.deadline (%d) must be longer than %sdeadline (%d), or the hook has as much time for the same." .at (int64 .online.deadline) .at (int64 .deadline)) }}
+{{- end }}
+{{- end }}
+
+{{- define "migration-gate.validate.fleet" -}}
+{{- $given := list }}
+{{- range $source := list "schemas" "databases" "tenantsFile" "tenantsQuery" "tenantsCommand" }}
+{{- if index $.fleet $source }}{{ $given = append $given $source }}{{ end }}
+{{- end }}
+{{- if and .fleet.enabled (not $given) }}
+{{- fail (printf "%sfleet names no tenants: give one of schemas, databases, tenantsFile, tenantsQuery, tenantsCommand." .at) }}
+{{- end }}
+{{- if gt (len $given) 1 }}
+{{- fail (printf "%sfleet gives %s: one source of tenants counts." .at (join ", " $given)) }}
+{{- end }}
+{{- if and $given (not .fleet.enabled) }}
+{{- fail (printf "%sfleet.%s is given and %sfleet.enabled is false: nothing would be done for any tenant." .at (first $given) .at) }}
+{{- end }}
+{{- if and .fleet.enabled .online.enabled }}
+{{- fail (printf "%sfleet and %sonline are both enabled: a fleet's revisions are done by the hook alone." .at .at) }}
+{{- end }}
+{{- if gt (int64 .fleet.parallelism) (int64 .fleet.shards) }}
+{{- fail (printf "%sfleet.parallelism (%d) must not be more than %sfleet.shards (%d)." .at (int64 .fleet.parallelism) .at (int64 .fleet.shards)) }}
 {{- end }}
 {{- end }}
 

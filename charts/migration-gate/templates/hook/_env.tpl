@@ -31,7 +31,44 @@
 - name: SAGE_MIGRATE_REASON
   value: {{ . | quote }}
 {{- end }}
+{{- if .fleet.enabled }}
+{{- include "migration-gate.env.fleet" . }}
+{{- end }}
 {{- with .extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{/* Print what a fleet is told; the Job controller adds JOB_COMPLETION_INDEX. */}}
+{{- define "migration-gate.env.fleet" }}
+{{- if .fleet.schemas }}
+- name: SAGE_MIGRATE_SCHEMAS
+  value: {{ .fleet.schemas | quote }}
+{{- end }}
+{{- if .fleet.databases }}
+- name: SAGE_MIGRATE_DATABASES
+  value: {{ .fleet.databases | quote }}
+{{- end }}
+{{- if .fleet.tenantsFile }}
+- name: SAGE_MIGRATE_TENANTS_FILE
+  value: {{ .fleet.tenantsFile | quote }}
+{{- end }}
+{{- if .fleet.tenantsQuery }}
+- name: SAGE_MIGRATE_TENANTS_QUERY
+  value: {{ .fleet.tenantsQuery | quote }}
+{{- end }}
+{{- if .fleet.tenantsCommand }}
+- name: SAGE_MIGRATE_TENANTS_COMMAND
+  value: {{ .fleet.tenantsCommand | quote }}
+{{- end }}
+- name: SAGE_MIGRATE_TENANT_IS
+  value: {{ .fleet.tenantIs }}
+- name: SAGE_MIGRATE_SHARDS
+  value: {{ .fleet.shards | int64 | quote }}
+- name: SAGE_MIGRATE_CONCURRENCY
+  value: {{ .fleet.concurrency | int64 | quote }}
+- name: SAGE_MIGRATE_SLOTS
+  value: {{ .fleet.slots | int64 | quote }}
+- name: SAGE_MIGRATE_MAX_FAILURES
+  value: {{ .fleet.maxFailures | int64 | quote }}
 {{- end }}

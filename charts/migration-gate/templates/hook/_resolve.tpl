@@ -13,7 +13,7 @@ reads the result, so that inheritance is decided here and nowhere else. `merge` 
 {{- $_ := set $hook "deadline" $hook.online.deadline -}}
 {{- end -}}
 {{- $isBeside := has $hook.mode (list "job" "argocd-late") -}}
-{{- $_ := set $hook "name" (printf "%s-%s" ($fullname | trunc 55 | trimSuffix "-") (ternary "online" "migrate" $hook.isOnline)) -}}
+{{- $_ := set $hook "name" (printf "%s-%s" ($fullname | trunc (ternary 51 55 $hook.fleet.enabled) | trimSuffix "-") (ternary "online" "migrate" $hook.isOnline)) -}}
 {{- $_ := set $hook "namespace" .gate.Release.Namespace -}}
 {{- $_ := set $hook "labels" (mergeOverwrite (dict) ($hook.commonLabels | default $parent.commonLabels | default dict) (include "migration-gate.labels" .gate | fromYaml)) -}}
 {{- $_ := set $hook "commonAnnotations" ($hook.commonAnnotations | default $parent.commonAnnotations | default dict) -}}
@@ -49,5 +49,6 @@ reads the result, so that inheritance is decided here and nowhere else. `merge` 
 {{- $deadline := int64 .gate.Values.deadline -}}
 {{- $_ := set $hook "waitTimeout" ($hook.waitTimeout | default (printf "%ds" (min 60 (div $deadline 4)))) -}}
 {{- $_ := set $hook "statementTimeout" ($hook.statementTimeout | default (printf "%ds" (div (mul $deadline 3) 4))) -}}
+{{- $_ := set $hook.fleet "parallelism" ($hook.fleet.parallelism | default $hook.fleet.shards) -}}
 {{- toYaml $hook -}}
 {{- end }}
