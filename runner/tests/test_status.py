@@ -32,6 +32,7 @@ def test_status_before_and_after(style: Style, tmp_path: Path, database: Databas
         "pending": ["a1", "b2", "c3"],
         "reason": "",
         "backfilled_rows": {},
+        "online": [],
     }
     assert not database.has("alembic_version")
     gate.run(project, url=url).expect(0)
