@@ -14,16 +14,11 @@ from typing import Any
 from sage_migrate.errors import DeadlineExceededError, MigrationFailedError
 from sage_migrate.logs import log
 from sage_migrate.session import Session, quote_literal, set_owner_sql
+from sage_migrate.statement_text import NAME, TOKEN, strip_comments
 
 Fetch = Callable[[str], Sequence[tuple[Any, ...]]]
 """Run SQL on the migration's own connection, below SQLAlchemy, and return its rows."""
 
-NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)(?:\s*\.\s*(?:"(?:[^"]|"")+"|[\w$]+))?'
-# What a comment, a semicolon or a keyword must not be looked for in, and the comments themselves.
-_TOKEN = re.compile(
-    r"""(?P<quoted>'(?:[^'\\]|''|\\.)*'|"(?:[^"]|"")*"|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)|(?P<comment>--[^\n]*|/\*.*?\*/)""",
-    re.DOTALL,
-)
 _CREATE_INDEX = re.compile(
     rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?P<index>{NAME})\s+ON\s+(?:ONLY\s+)?(?P<table>{NAME})",
     re.IGNORECASE,
@@ -96,7 +91,7 @@ def blocks_nobody(statement: str) -> bool:
     if not _HARMLESS_WORD.search(statement):
         return False
     bare = strip_comments(statement)
-    rest = _TOKEN.sub("", bare)
+    rest = TOKEN.sub("", bare)
     if any(mark in rest for mark in (";", "/*", "*/")):
         return False  # several statements, or a comment within a comment
     return any(pattern.match(bare) for pattern in _HARMLESS)
@@ -208,11 +203,6 @@ def too_long(index: str, estimated_seconds: float, remaining_seconds: float, *, 
         f"--deadline {max(1, round(estimated_seconds * 2 / 60))}min. The next release finds it done.",
         facts={"index": index, "estimated_seconds": round(estimated_seconds)},
     )
-
-
-def strip_comments(statement: str) -> str:
-    """Return ``statement`` without comments and without a final semicolon."""
-    return _TOKEN.sub(lambda token: token["quoted"] or " ", statement).strip().rstrip(";").rstrip()
 
 
 def _finalize(bare: str, detach: re.Match[str], fetch: Fetch) -> str | None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from sage_migrate.concurrent_ddl import NAME, strip_comments
+from sage_migrate.statement_text import NAME, strip_comments
 
 NOT_NULL = "docs/recipes.md#make-a-column-not-null"
 RENAME = "docs/recipes.md#rename-a-column"
