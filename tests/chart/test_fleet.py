@@ -9,7 +9,6 @@ from tests.chart.test_hook import each_spelling
 from tests.chart.test_names import DNS_LABEL, LONGEST
 
 FLEET = {"enabled": True, "schemas": "tenant_%", "shards": 4}
-SOURCES = "schemas, databases, tenantsFile, tenantsQuery, tenantsCommand"
 
 
 @each_spelling
@@ -56,27 +55,3 @@ def test_host_name_of_each_pod_is_one(helm4: Helm, mode: str) -> None:
     values = overlay(overlay(GATE_VALUES, "fleet", {**FLEET, "shards": 1000}), "mode", mode)
     name = the(helm4.render(GATE, values, release=LONGEST), "Job")["metadata"]["name"]
     assert DNS_LABEL.fullmatch(f"{name}-999")
-
-
-@pytest.mark.parametrize(
-    ("fleet", "message"),
-    [
-        ({"enabled": True}, f"fleet names no tenants: give one of {SOURCES}."),
-        ({**FLEET, "databases": "shop_%"}, "fleet gives schemas, databases: one source of tenants counts."),
-        (
-            {"schemas": "tenant_%"},
-            "fleet.schemas is given and fleet.enabled is false: nothing would be done for any tenant.",
-        ),
-        (
-            {**FLEET, "online": True},
-            "fleet and online are both enabled: a fleet's revisions are done by the hook alone.",
-        ),
-        ({**FLEET, "parallelism": 5}, "fleet.parallelism (5) must not be more than fleet.shards (4)."),
-    ],
-)
-def test_what_cannot_work_is_refused(helm: Helm, fleet: dict[str, object], message: str) -> None:
-    """One sentence for each, with the values' names."""
-    online = {"enabled": bool(fleet.get("online"))}
-    given = {name: value for name, value in fleet.items() if name != "online"}
-    values = overlay(overlay(GATE_VALUES, "fleet", given), "online", online)
-    assert helm.refusal(GATE, values).endswith(message)

@@ -138,6 +138,31 @@ REFUSALS: dict[str, tuple[Path, dict[str, Any], str]] = {
         overlay(overlay(APP_VALUES, "migration.statementTimeout", "180s"), "migration.deadline", 180),
         "migration.statementTimeout (180s) must be shorter than migration.deadline (180s).",
     ),
+    "a fleet without tenants": (
+        GATE,
+        overlay(GATE_VALUES, "fleet.enabled", value=True),
+        "fleet names no tenants: give one of schemas, databases, tenantsFile, tenantsQuery, tenantsCommand.",
+    ),
+    "two sources of tenants": (
+        GATE,
+        overlay(GATE_VALUES, "fleet", {"enabled": True, "schemas": "tenant_%", "databases": "shop_%"}),
+        "fleet gives schemas, databases: one source of tenants counts.",
+    ),
+    "tenants of no fleet": (
+        GATE,
+        overlay(GATE_VALUES, "fleet.schemas", "tenant_%"),
+        "fleet.schemas is given and fleet.enabled is false: nothing would be done for any tenant.",
+    ),
+    "a fleet with an online run": (
+        GATE,
+        overlay(overlay(GATE_VALUES, "fleet", {"enabled": True, "schemas": "tenant_%"}), "online.enabled", value=True),
+        "fleet and online are both enabled: a fleet's revisions are done by the hook alone.",
+    ),
+    "more shards at a time than there are": (
+        GATE,
+        overlay(GATE_VALUES, "fleet", {"enabled": True, "schemas": "tenant_%", "shards": 4, "parallelism": 5}),
+        "fleet.parallelism (5) must not be more than fleet.shards (4).",
+    ),
     "a variable of the hook": (
         APP,
         overlay(APP_VALUES, "migration.extraEnv", [{"name": "SAGE_MIGRATE_DEADLINE", "value": "1h"}]),

@@ -6,7 +6,7 @@
 
 {{/*
 Print the seconds after which the Job is stopped: 15 after the pod's own deadline. A fleet of more shards than run at a time
-takes as many rounds as that makes, and each again as often as an index may fail.
+takes as many rounds as that makes, and each again as often as the retries of an index allow.
 */}}
 {{- define "migration-gate.jobDeadline" -}}
 {{- $rounds := 1 }}
