@@ -1,7 +1,8 @@
 """Which statements block nobody, by their text alone: a wrong yes would queue behind a reader and stall everybody."""
 
 import pytest
-from sage_migrate.concurrent_ddl import blocks_nobody, named_index, strip_comments
+from sage_migrate.concurrent_ddl import blocks_nobody, named_index
+from sage_migrate.statement_text import strip_comments
 
 HARMLESS = [
     "CREATE INDEX CONCURRENTLY i ON t (a)",
