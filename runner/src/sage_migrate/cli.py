@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sage_migrate import __version__
-from sage_migrate.errors import GateError, UsageError
+from sage_migrate.errors import GateError, UsageError, met_bug
 from sage_migrate.interruption import ABANDON_SECONDS, Interruption, watch_signals
 from sage_migrate.logs import configure_logs
 from sage_migrate.report import Report, fail, finish
@@ -73,10 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_status
     except Exception as error:  # noqa: BLE001  the last resort: a bug still gets its exit status and its log line
         traceback.print_exc()
-        bug = GateError(
-            f"sage-migrate met a bug: {type(error).__name__}: {error}.",
-            remedy="Please report it with the traceback on stderr.",
-        )
+        bug = met_bug(error)
         fail(report, bug, termination_log=_termination_log(settings))
         return bug.exit_status
     return status

@@ -53,6 +53,14 @@ class GateError(Exception):
         self.facts = dict(facts or {})
 
 
+def met_bug(error: Exception) -> GateError:
+    """Return the end of a run that raised what nothing expects; its traceback is on stderr."""
+    return GateError(
+        f"sage-migrate met a bug: {type(error).__name__}: {error}.",
+        remedy="Please report it with the traceback on stderr.",
+    )
+
+
 class UsageError(GateError):
     """The command line, an environment variable or a configuration file is wrong."""
 

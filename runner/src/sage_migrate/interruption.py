@@ -48,6 +48,13 @@ class Interruption:
         return lambda: self._listeners.remove(listener)
 
 
+def signalled(number: int) -> GateError:
+    """Return the reason to stop that a signal is."""
+    kind = TerminatedError if number == signal.SIGTERM else KeyboardInterruptedError
+    remedy = "Run the same command again: it goes on where this run stopped."
+    return kind(f"{signal.Signals(number).name} arrived.", remedy=remedy)
+
+
 def watch_signals(interruption: Interruption) -> None:
     """Take SIGTERM and SIGINT in a second thread; a second signal ends the process at once.
 
@@ -69,10 +76,7 @@ def watch_signals(interruption: Interruption) -> None:
 
 
 def _take_signals(interruption: Interruption, reading: int) -> None:
-    first = _next_signal(reading)
-    kind = TerminatedError if first == signal.SIGTERM else KeyboardInterruptedError
-    remedy = "Run the same command again: it goes on where this run stopped."
-    interruption.request(kind(f"{signal.Signals(first).name} arrived.", remedy=remedy))
+    interruption.request(signalled(_next_signal(reading)))
     os._exit(128 + _next_signal(reading))
 
 

@@ -126,9 +126,9 @@ def is_left_to_online_run(gate: "Gate", connect: Connect, project: "Project", ta
     gate.call(session.close())
     if holder is None or holder["application_name"] != ONLINE:
         return False
-    from sage_migrate.status import read_status
+    from sage_migrate.status import ask_status
 
-    status = read_status(gate.settings, gate.interruption, target)
+    status = ask_status(gate.settings, project, gate.interruption, target)
     if status.state not in ("pending", "at-head") or status.pending != status.online:
         return False
     log.info("online_run_at_work", pid=holder["pid"], pending=status.pending)

@@ -262,9 +262,16 @@ def _parse(option: Option, text: str, source: str) -> object:
 def _ladder(values: Mapping[str, Any]) -> dict[str, float]:
     """Fit the defaults below a deadline that was given alone; what was given itself is never changed."""
     deadline = values.get("deadline", _ONLINE_DEADLINE_SECONDS if values.get("online") else Settings.deadline)
-    statement_timeout = min(Settings.statement_timeout, 0.75 * deadline)
-    wait_timeout = min(Settings.wait_timeout, 0.75 * deadline)
-    return {"deadline": deadline, "statement_timeout": statement_timeout, "wait_timeout": wait_timeout}
+    return limits_within(deadline, Settings)
+
+
+def limits_within(deadline: float, limits: Settings | type[Settings]) -> dict[str, Any]:
+    """Return a deadline in seconds, with those of ``limits`` that lie within it shortened to fit."""
+    return {
+        "deadline": deadline,
+        "statement_timeout": min(limits.statement_timeout, 0.75 * deadline),
+        "wait_timeout": min(limits.wait_timeout, 0.75 * deadline),
+    }
 
 
 def check_ladder(settings: Settings) -> None:

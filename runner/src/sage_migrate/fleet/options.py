@@ -9,7 +9,7 @@ from typing import Any
 
 from sage_migrate.durations import parse_duration
 from sage_migrate.errors import UsageError
-from sage_migrate.settings import Option, Settings, check_ladder, read_options, read_table
+from sage_migrate.settings import Option, Settings, check_ladder, limits_within, read_options, read_table
 
 _SOURCES = ("schemas", "databases", "tenants-file", "tenants-query", "tenants-command")
 # A tenant that waits for a reader keeps one of the workers; the others need the rest of the time.
@@ -137,13 +137,7 @@ def tenant_settings(settings: Settings, fleet: FleetSettings, remaining_seconds:
     if fleet.tenant_deadline > settings.deadline:
         msg = "The tenant-deadline is longer than the deadline, which is the whole fleet's."
         raise UsageError(msg, remedy="Lengthen --deadline, or shorten --tenant-deadline.")
-    within = replace(
-        settings,
-        deadline=fleet.tenant_deadline,
-        statement_timeout=min(settings.statement_timeout, 0.75 * fleet.tenant_deadline),
-        wait_timeout=min(settings.wait_timeout, 0.75 * fleet.tenant_deadline),
-        report=(),
-    )
+    within = replace(settings, **limits_within(fleet.tenant_deadline, settings), report=())
     check_ladder(within)
     return replace(within, deadline=min(fleet.tenant_deadline, remaining_seconds))
 

@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, Self
 
-from sage_migrate.errors import GateError, KeyboardInterruptedError, TerminatedError
+from sage_migrate.errors import GateError
 from sage_migrate.fleet.results import Task
-from sage_migrate.interruption import SIGNALS
+from sage_migrate.interruption import SIGNALS, signalled
 from sage_migrate.logs import log
 
 # Forking is what makes a process cheap: what the first one imported and read is there. No thread runs when it is done.
@@ -155,13 +155,7 @@ class Pool:
                 for member in self._members:
                     member.process.kill()
                 os._exit(128 + number)
-            name, kind = (
-                signal.Signals(number).name,
-                TerminatedError if number == signal.SIGTERM else KeyboardInterruptedError,
-            )
-            self.interruption = kind(
-                f"{name} arrived.", remedy="Run the same command again: it goes on where this run stopped."
-            )
+            self.interruption = signalled(number)
             log.warning("stop_requested", error=type(self.interruption).__name__, reason=self.interruption.what)
             for member in self._members:
                 if member.task is not None:

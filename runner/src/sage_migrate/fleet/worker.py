@@ -10,7 +10,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from sage_migrate.errors import GateError
+from sage_migrate.errors import GateError, met_bug
 from sage_migrate.fast_path import fingerprint, heads_without_work
 from sage_migrate.fleet.attempt import Attempt
 from sage_migrate.fleet.options import FleetSettings, tenant_settings
@@ -208,6 +208,5 @@ class Worker:
 def _failed(attempt: Attempt, task: Task, error: Exception, *, is_gone: bool = False) -> object:
     if not isinstance(error, GateError):
         traceback.print_exc()
-        said = f"sage-migrate met a bug: {type(error).__name__}: {error}."
-        error = GateError(said, remedy="Please report it with the traceback on stderr.")
+        error = met_bug(error)
     return attempt.failure(error, is_gone=is_gone) if isinstance(task, UpgradeTenant) else error
