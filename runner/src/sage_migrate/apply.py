@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import alembic.command
 import alembic.context  # registers the module proxy that GateEnvironment shares
@@ -90,6 +90,9 @@ EnvironmentContext._setups[GateEnvironment] = EnvironmentContext._setups[Environ
 
 class MigrationRun:
     """One run of env.py towards a destination."""
+
+    is_for_many: ClassVar[bool] = False
+    """Whether one tenant after the other is migrated on env.py's connection."""
 
     def __init__(
         self,
@@ -230,12 +233,12 @@ class MigrationRun:
         for database in self.gate.databases:
             self.gate.turn_to(database)
             try:
-                return MigrationConnection(self.gate, connection)
+                return MigrationConnection(self.gate, connection, is_for_many=self.is_for_many)
             except WrongDatabaseError:
                 if self._connection is None:
                     raise
         self._open_gate(connection)
-        return MigrationConnection(self.gate, connection)
+        return MigrationConnection(self.gate, connection, is_for_many=self.is_for_many)
 
     def _move_to(self, position: Position) -> None:
         assert self.gate.database is not None

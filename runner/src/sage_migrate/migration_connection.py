@@ -40,8 +40,10 @@ _LEAVES_NOTHING = re.compile(r"\s*(?:SET|RESET|SHOW)\b|\s*SELECT\b.*\bpg_catalog
 class MigrationConnection:
     """env.py's connection under the gate's limits, with what is known of the transaction at work."""
 
-    def __init__(self, gate: Gate, connection: Connection) -> None:
+    def __init__(self, gate: Gate, connection: Connection, *, is_for_many: bool = False) -> None:
         """Verify that ``connection`` reaches the lock's database, set its limits, and listen to it.
+
+        One that ``is_for_many`` tenants is watched for what one would leave to the next.
 
         Raises:
             WrongDatabaseError: it reaches another database; nothing was changed there.
@@ -61,8 +63,9 @@ class MigrationConnection:
         """Whether the revision at work has committed a part of itself (autocommit_block, a commit() of its own)."""
         self.left_unfinished = False
         """Whether it is in a statement that leaves something behind when it is broken off, such as an INVALID index."""
+        self._is_for_many = is_for_many
         self.changed_session = False
-        """Whether a statement changed what outlives the revision's transaction: settings, temporary tables, locks."""
+        """Of one for many, whether a statement changed what outlives the revision's transaction: settings, temporary tables, locks."""
         self.left: OnlineLeftError | None = None
         """Why the revision at work is left, although its code may have swallowed that."""
         self.is_external = bool(connection.in_transaction())
@@ -224,7 +227,8 @@ class MigrationConnection:
                 self.statement_timeout = _seconds(own[2])
         elif blocks_nobody(statement) and not self._holds_locks():
             statement = self._be_patient(statement)
-        self.changed_session = self.changed_session or bool(_CHANGES_SESSION.search(statement))
+        if self._is_for_many and _CHANGES_SESSION.search(statement):
+            self.changed_session = True
         self.backend.begin(statement)
         self._gate.recorder.begin_statement(statement)
         return statement, parameters

@@ -61,6 +61,8 @@ SchemaEnvironment._setups[SchemaEnvironment] = SchemaEnvironment._setups[GateEnv
 class SchemaRun(MigrationRun):
     """A run of env.py that does one task after the other where a project's own would do one."""
 
+    is_for_many = True
+
     def __init__(self, worker: "Worker", gate: Gate, task: SchemaTask, attempt: Attempt) -> None:
         """Begin with ``task``."""
         super().__init__(gate, worker.project, attempt.report, worker.target, lambda c: self._open(connect_like(c)))
