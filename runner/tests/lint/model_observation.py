@@ -76,15 +76,22 @@ def observe(case: LabelledModels, directory: Path) -> tuple[set[str], str]:
 
 def forget(directory: Path) -> None:
     """Undo what the import of the modules below ``directory`` did to this process."""
-    orm.clear_mappers()
+    # Not orm.clear_mappers(): the models of other tests in this process are to stay.
+    for registry in orm.mapperlib._all_registries():
+        if any(_is_app(mapper.class_.__module__) for mapper in registry.mappers):
+            registry.dispose(cascade=True)
     with contextlib.suppress(ValueError):
         sys.path.remove(str(directory))
-    for name in [each for each in sys.modules if each.partition(".")[0] == "app"]:
+    for name in [each for each in sys.modules if _is_app(each)]:
         del sys.modules[name]
     if "sqlmodel" in sys.modules:  # all of its models share one registry
         base = sys.modules["sqlmodel"].SQLModel
         base.metadata.clear()
         base._sa_registry._class_registry.clear()
+
+
+def _is_app(module: str) -> bool:
+    return module.partition(".")[0] == "app"
 
 
 def _of_mapper(mapper: orm.Mapper[Any]) -> Iterator[str]:
