@@ -38,9 +38,12 @@ def read_corpus() -> Iterator[LabelledRevision]:
         for section in theme.read_text().split("### ")[1:]:
             head, _, body = section.partition("\n")
             name, _, hazards = head.partition(":")
-            yield LabelledRevision(
-                name=name, hazards=frozenset(hazards.split()), source=_HEADER.format(name=name) + _module(body)
-            )
+            yield LabelledRevision(name=name, hazards=frozenset(hazards.split()), source=revision_of(name, body))
+
+
+def revision_of(name: str, body: str) -> str:
+    """Return a revision's source, of a module or of the body of its ``upgrade()``."""
+    return _HEADER.format(name=name) + _module(body)
 
 
 def _module(body: str) -> str:

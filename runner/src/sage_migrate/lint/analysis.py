@@ -7,6 +7,8 @@ from sage_migrate.lint import statements as ir
 from sage_migrate.lint.effects import STRONG, Effects, effects_of
 from sage_migrate.lint.schema import Schema
 
+_MADE = (ir.CreateTable, ir.CreateView, ir.CreateFunction, ir.CreateEnum, ir.CreateDomain, ir.CreateObject)
+
 
 @dataclass(kw_only=True, slots=True)
 class Held:
@@ -73,9 +75,9 @@ class Analysis:
         )
 
     def made_again(self, name: str) -> bool:
-        """Tell whether the revision makes a table or view of this name, or renames one to it."""
+        """Tell whether the revision makes something of this name, or renames a table to it."""
         return any(
-            (isinstance(action, (ir.CreateTable, ir.CreateView)) and action.table == name)
+            (isinstance(action, _MADE) and action.table == name)
             or (isinstance(action, ir.RenameTable) and action.new_name == name)
             for statement in self.statements
             for action in statement.actions
@@ -146,6 +148,8 @@ class Analysis:
                 self.written.update((action.table, column) for column in action.columns)
             case ir.RenameType() if action.table in self.schema.enums:
                 self.replaced_enums[action.table] = self.schema.enums[action.table]
+            case ir.CreateObject() | ir.CreateFunction() | ir.CreateEnum() | ir.CreateDomain():
+                self.new_tables.add(action.table)
             case ir.AddEnumValue():
                 self.new_enum_values[action.table, action.value] = statement.transaction
             case _:

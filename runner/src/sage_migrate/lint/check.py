@@ -50,9 +50,10 @@ class Settings:
 
 
 # What is judged by how it was before, and what of a downgrade() tells that.
-_CHANGES_OF_OLD = (ir.DropView, ir.CreateEnum, ir.AlterType, ir.DropConstraint, ir.DropIndex)
+_CHANGES_OF_OLD = (ir.DropView, ir.CreateEnum, ir.AlterType, ir.DropConstraint, ir.DropIndex, ir.DropObject)
 _MADE_AGAIN = (
     ir.CreateView,
+    ir.CreateFunction,
     ir.CreateEnum,
     ir.AddConstraint,
     ir.CreateIndex,

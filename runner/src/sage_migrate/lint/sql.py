@@ -8,7 +8,15 @@ from typing import Any
 
 from pglast import ast
 from pglast.enums import AlterTableType as AT  # noqa: N814  named forty times  # noqa: N814
-from pglast.enums import ConstrType, GrantTargetType, ObjectType, TransactionStmtKind
+from pglast.enums import (
+    CmdType,
+    ConstrType,
+    DropBehavior,
+    GrantTargetType,
+    ObjectType,
+    RoleSpecType,
+    TransactionStmtKind,
+)
 from pglast.parser import ParseError, parse_sql
 
 from sage_migrate.lint import statements as ir
@@ -328,6 +336,9 @@ def _alter(table: str, command: Any) -> Iterator[ir.Action]:  # noqa: C901, PLR0
         yield ir.DetachPartition(
             table=table, partition=qualified(command.def_.name), concurrently=bool(command.def_.concurrent)
         )
+    elif kind in (AT.AT_AddIdentity, AT.AT_DropIdentity):
+        dropped = kind == AT.AT_DropIdentity
+        yield ir.SetDefault(table=table, column=name, dropped=dropped, existing_not_null=True)
     elif kind == AT.AT_EnableRowSecurity:
         yield ir.EnableRowSecurity(table=table)
     elif kind in _REWRITES:
@@ -354,8 +365,10 @@ def _rename(node: Any) -> Iterator[ir.Action]:
         yield ir.BriefAlter(table=table, what="RENAME CONSTRAINT")
     elif kind == ObjectType.OBJECT_TYPE:
         yield ir.RenameType(table=join(node.object), new_name=node.newname)
-    elif kind == ObjectType.OBJECT_FUNCTION:
-        yield ir.DropFunction(table=join(node.object.objname))
+    elif kind in _CALLED and not node.relation:
+        yield ir.DropObject(table=join(node.object.objname), what=_CALLED[kind], new_name=node.newname)
+    elif kind == ObjectType.OBJECT_SEQUENCE:
+        yield ir.DropObject(table=table, what="sequence", new_name=node.newname)
     elif kind == ObjectType.OBJECT_SCHEMA:
         yield ir.RenameTable(table=node.subname, new_name=node.newname, what="schema")
 
@@ -370,8 +383,16 @@ def _set_schema(node: Any) -> Iterator[ir.Action]:
         )
 
 
-def _drop(node: Any) -> Iterator[ir.Action]:
-    kind = node.removeType
+_CALLED = {
+    ObjectType.OBJECT_FUNCTION: "function",
+    ObjectType.OBJECT_PROCEDURE: "procedure",
+    ObjectType.OBJECT_ROUTINE: "function",
+    ObjectType.OBJECT_AGGREGATE: "aggregate",
+}
+
+
+def _drop(node: Any) -> Iterator[ir.Action]:  # noqa: C901, PLR0912  one branch a kind of object
+    kind, cascade = node.removeType, node.behavior == DropBehavior.DROP_CASCADE
     for each in node.objects:
         if kind == ObjectType.OBJECT_TABLE:
             yield ir.DropTable(table=join(each))
@@ -379,12 +400,22 @@ def _drop(node: Any) -> Iterator[ir.Action]:
             yield ir.DropIndex(name=join(each), concurrently=bool(node.concurrent))
         elif kind in (ObjectType.OBJECT_VIEW, ObjectType.OBJECT_MATVIEW):
             yield ir.DropView(table=join(each), materialized=kind == ObjectType.OBJECT_MATVIEW)
-        elif kind == ObjectType.OBJECT_SCHEMA and node.behavior == 1:
-            yield ir.DropSchema(table=each.sval)
-        elif kind in (ObjectType.OBJECT_FUNCTION, ObjectType.OBJECT_PROCEDURE, ObjectType.OBJECT_ROUTINE):
-            yield ir.DropFunction(table=join(each.objname))
+        elif kind == ObjectType.OBJECT_SCHEMA:
+            if cascade:
+                yield ir.DropSchema(table=each.sval)
+        elif kind in (ObjectType.OBJECT_TYPE, ObjectType.OBJECT_DOMAIN):
+            if cascade:  # without it PostgreSQL refuses while a column has the type
+                yield ir.DropSchema(table=join(each.names), what="type")
+        elif kind == ObjectType.OBJECT_EXTENSION and cascade:
+            yield ir.DropSchema(table=each.sval, what="extension")
+        elif kind == ObjectType.OBJECT_EXTENSION:
+            yield ir.DropObject(table=each.sval, what="extension")
+        elif kind == ObjectType.OBJECT_SEQUENCE:
+            yield ir.DropObject(table=join(each), what="sequence", cascade=cascade)
+        elif kind in _CALLED:
+            yield ir.DropObject(table=join(each.objname), what=_CALLED[kind], cascade=cascade)
         elif kind in (ObjectType.OBJECT_TRIGGER, ObjectType.OBJECT_POLICY, ObjectType.OBJECT_RULE):
-            yield ir.BriefAlter(table=join(each[:-1]), what="DROP TRIGGER")
+            yield ir.BriefAlter(table=join(each[:-1]), what=f"DROP {kind.name.removeprefix('OBJECT_')}")
 
 
 def _create_index(node: Any) -> Iterator[ir.Action]:
@@ -492,6 +523,20 @@ def _bounded_source(clause: Any) -> bool:
     return False
 
 
+def _merge(node: Any) -> Iterator[ir.Action]:
+    bounded = _cte_is_bounded(node) or _bounded_source((node.sourceRelation,))
+    found = ir.Filter(selects="batch", by_key=True) if bounded else ir.Filter()
+    for clause in node.mergeWhenClauses:
+        if clause.commandType == CmdType.CMD_UPDATE:
+            columns = tuple(each.name for each in clause.targetList)
+            yield ir.Update(table=qualified(node.relation), columns=columns, filter=found)
+        elif clause.commandType == CmdType.CMD_DELETE:
+            yield ir.Delete(table=qualified(node.relation), filter=found)
+        elif clause.commandType == CmdType.CMD_INSERT and isinstance(node.sourceRelation, pg.RangeVar):
+            query = ir.Query(tables=(qualified(node.sourceRelation),), filter=found)
+            yield ir.Insert(table=qualified(node.relation), copies=query)
+
+
 def _insert(node: Any) -> Iterator[ir.Action]:
     yield from _with(node)
     select = node.selectStmt
@@ -576,7 +621,12 @@ def _function(node: Any) -> Iterator[ir.Action]:
         )
     )
     returns_null = bool(re.search(r"\bRETURN\s+NULL\b", body, re.IGNORECASE))
-    yield ir.CreateFunction(table=join(node.funcname), raises=trigger and raises, returns_null=trigger and returns_null)
+    yield ir.CreateFunction(
+        table=join(node.funcname),
+        trigger=trigger,
+        raises=trigger and raises,
+        returns_null=trigger and returns_null,
+    )
 
 
 def _trigger(node: Any) -> Iterator[ir.Action]:
@@ -604,13 +654,26 @@ def _alter_domain(node: Any) -> Iterator[ir.Action]:
 
 
 def _grant(node: Any) -> Iterator[ir.Action]:
-    if (
-        not node.is_grant
-        and node.targtype == GrantTargetType.ACL_TARGET_OBJECT
-        and node.objtype == ObjectType.OBJECT_TABLE
-    ):
+    if node.is_grant:
+        return
+    if node.objtype == ObjectType.OBJECT_SCHEMA:
+        # PUBLIC may use a schema by default; what it may not do to a table by default, nobody misses.
+        if not node.privileges or any(each.priv_name == "usage" for each in node.privileges):
+            for schema in node.objects:
+                yield ir.Revoke(table=f"the schema {schema.sval}")
+    elif all(grantee.roletype == RoleSpecType.ROLESPEC_PUBLIC for grantee in node.grantees):
+        return
+    elif node.targtype == GrantTargetType.ACL_TARGET_ALL_IN_SCHEMA:
+        for schema in node.objects:
+            yield ir.Revoke(table=f"the schema {schema.sval}")
+    elif node.targtype == GrantTargetType.ACL_TARGET_OBJECT and node.objtype == ObjectType.OBJECT_TABLE:
         for relation in node.objects:
             yield ir.Revoke(table=qualified(relation))
+
+
+def _rule(node: Any) -> Iterator[ir.Action]:
+    if node.instead and node.event != CmdType.CMD_SELECT:
+        yield ir.CreateRule(table=qualified(node.relation), name=node.rulename)
 
 
 def _copy(node: Any) -> Iterator[ir.Action]:
@@ -634,6 +697,10 @@ _READERS: dict[type, Callable[[Any], Iterator[ir.Action]]] = {
     ),
     pg.CreateFunctionStmt: _function,
     pg.CreatePolicyStmt: lambda node: iter((ir.BriefAlter(table=qualified(node.table), what="CREATE POLICY"),)),
+    pg.CreateExtensionStmt: lambda node: iter((ir.CreateObject(table=node.extname),)),
+    pg.CreateRangeStmt: lambda node: iter((ir.CreateObject(table=join(node.typeName)),)),
+    pg.CompositeTypeStmt: lambda node: iter((ir.CreateObject(table=qualified(node.typevar)),)),
+    pg.CreateSeqStmt: lambda node: iter((ir.CreateObject(table=qualified(node.sequence)),)),
     pg.CreateStmt: _create_table,
     pg.CreateTableAsStmt: _create_table_as,
     pg.CreateTrigStmt: _trigger,
@@ -651,6 +718,7 @@ _READERS: dict[type, Callable[[Any], Iterator[ir.Action]]] = {
     pg.IndexStmt: _create_index,
     pg.InsertStmt: _insert,
     pg.LockStmt: _lock,
+    pg.MergeStmt: _merge,
     pg.RefreshMatViewStmt: lambda node: iter(
         ()
         if node.concurrent or node.skipData
@@ -658,6 +726,7 @@ _READERS: dict[type, Callable[[Any], Iterator[ir.Action]]] = {
     ),
     pg.ReindexStmt: _reindex,
     pg.RenameStmt: _rename,
+    pg.RuleStmt: _rule,
     pg.SelectStmt: _select,
     pg.TruncateStmt: lambda node: iter(ir.Truncate(table=qualified(each)) for each in node.relations),
     pg.UpdateStmt: _update,

@@ -100,7 +100,9 @@ class DropTable(Action):
 
 
 class DropSchema(Action):
-    """DROP SCHEMA (or OWNED) … CASCADE."""
+    """DROP of a schema, a type or an extension … CASCADE, or DROP OWNED: with the tables or columns that need it."""
+
+    what: str = "schema"
 
 
 class RenameTable(Action):
@@ -303,12 +305,21 @@ class DropView(Action):
 class CreateFunction(Action):
     """CREATE FUNCTION; a trigger's may raise, or return NULL, which a BEFORE trigger takes for: leave the row out."""
 
+    trigger: bool = False
     raises: bool = False
     returns_null: bool = False
 
 
-class DropFunction(Action):
-    """DROP FUNCTION."""
+class CreateObject(Action):
+    """CREATE SEQUENCE, EXTENSION or TYPE: nothing of it matters but that it is new."""
+
+
+class DropObject(Action):
+    """DROP, or RENAME TO ``new_name``, of what statements call by its name: a function, sequence or extension."""
+
+    what: str
+    new_name: str | None = None
+    cascade: bool = False
 
 
 class CreateTrigger(Action):
@@ -319,12 +330,18 @@ class CreateTrigger(Action):
     before: bool = False
 
 
+class CreateRule(Action):
+    """CREATE RULE … DO INSTEAD on what is written."""
+
+    name: str
+
+
 class EnableRowSecurity(Action):
     """ENABLE ROW LEVEL SECURITY."""
 
 
 class Revoke(Action):
-    """REVOKE on a table."""
+    """REVOKE on a table, or on all that is in a schema."""
 
 
 class AttachPartition(Action):

@@ -77,8 +77,12 @@ def set_back(before: Counters, now: Counters) -> set[str]:
 
 
 def changed_relations(before: Description, now: Description) -> set[str] | None:
-    """Return the relations that differ, None where a type or a function does, which may concern any."""
-    if before.get("") != now.get(""):
+    """Return the relations that differ, None where a type, function or sequence does, which statements on any may name."""
+    if before.get("") != now.get("") or any(
+        line.startswith("sequence ") and line not in now.get(name, ())
+        for name, lines in before.items()
+        for line in lines
+    ):
         return None
     return {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
 

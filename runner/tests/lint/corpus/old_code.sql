@@ -28,3 +28,5 @@ SELECT id, kind, occurred_at FROM events LIMIT 1;
 SELECT id, kind, occurred_at FROM events_2025 LIMIT 1;
 SELECT id, email, name FROM active_users LIMIT 1;
 SELECT user_id, total FROM user_totals LIMIT 1;
+INSERT INTO invoices (number, currency) VALUES (nextval('invoice_numbers'), 'EUR');
+SELECT price_with_tax(total) FROM orders LIMIT 1;

@@ -13,3 +13,4 @@ INSERT INTO feature_flags (key) SELECT 'flag ' || n FROM generate_series(1, 300)
 INSERT INTO events SELECT n, 'kind', '2024-06-01' FROM generate_series(1, 300) AS n;
 INSERT INTO events_2025 SELECT n, 'kind', '2025-06-01' FROM generate_series(1, 300) AS n;
 REFRESH MATERIALIZED VIEW user_totals;
+INSERT INTO invoices (number, currency) SELECT n, 'EUR' FROM generate_series(1, 300) AS n;

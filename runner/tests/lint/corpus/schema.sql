@@ -36,3 +36,7 @@ CREATE TABLE events_2025 (id bigint NOT NULL, kind text, occurred_at timestamptz
 CREATE VIEW active_users AS SELECT id, email, name FROM users WHERE status = 'active';
 CREATE MATERIALIZED VIEW user_totals AS SELECT user_id, sum(total) AS total FROM orders GROUP BY user_id;
 CREATE UNIQUE INDEX uq_user_totals ON user_totals (user_id);
+CREATE FUNCTION price_with_tax(price numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS 'SELECT price * 1.19';
+CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE SEQUENCE invoice_numbers;
+CREATE TABLE invoices (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, number bigint NOT NULL, currency char(3));

@@ -9,11 +9,11 @@ from sage_migrate.lint.wording import CONTRACT, quoted, table_arguments
 
 
 class DropTable(StepRule):
-    """A live table, or a schema with what is in it, is dropped."""
+    """A live table is dropped; or a schema, type or extension with the tables or columns that need it."""
 
     code = "SM113"
     hazards = ("old_code_breaks", "data_loss")
-    condition = "A live table, or a schema with what is in it, is dropped."
+    condition = "A live table is dropped; or a schema, type or extension with the tables or columns that need it."
     effect = "The statements of the release that still serves fail. The rows are gone."
     workaround = (
         "Release code that does not know the table first; then drop it in a revision that is declared as contract."
@@ -35,13 +35,14 @@ def upgrade():
             return
         if isinstance(action, ir.DropTable) and not step.is_live(action.table):
             return
-        what = action.table if isinstance(action, ir.DropTable) else f"the schema {action.table}"
+        if isinstance(action, ir.DropSchema) and action.what == "type" and not _is_used(step):
+            return
+        what = action.table if isinstance(action, ir.DropTable) else f"the {action.what} {action.table}"
         there = isinstance(action, ir.DropTable) and step.analysis.made_again(action.table)
-        effect = (
-            "Its rows are gone"
-            if there
-            else "The statements of the release that still serves fail, and its rows are gone"
-        )
+        lost = "its rows are gone" if isinstance(action, ir.DropTable) else "what is in it is gone"
+        if isinstance(action, ir.DropSchema) and action.what != "schema":
+            lost = "every column that needs it is gone"
+        effect = lost.capitalize() if there else f"The statements of the release that still serves fail, and {lost}"
         yield Finding(
             message=f"{effect} once {what} is dropped.",
             help="Instead: release code without it first, then drop it in a revision of its own that says so.\n"
@@ -53,3 +54,17 @@ def upgrade():
             ),
             hazards=("data_loss",) if there else self.hazards,
         )
+
+
+def _is_used(step: Step) -> bool:
+    """Tell whether a column has the type, as far as is known; where nothing is, whether the revision changed none."""
+    name = step.action.table
+    if any(
+        column.type is not None and column.type.name == name
+        for table in step.schema.tables.values()
+        for column in table.columns.values()
+    ):
+        return True
+    known = name in step.schema.enums or name in step.schema.domains
+    freed = any(isinstance(each, (ir.AlterType, ir.DropColumn, ir.DropTable)) for each in step.analysis.actions())
+    return step.is_live(name) and not known and not freed

@@ -1,4 +1,4 @@
-"""A check, trigger or row security that old code runs into."""
+"""A check, trigger, rule, policy or privilege that old code runs into."""
 # ruff: noqa: E501  a message is a sentence that is found whole
 
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from sage_migrate.lint.wording import CONTRACT, quoted
 
 
 class OldRowsRefused(StepRule):
-    """A live table gets a check on a column that old code does not fill or whose rows this revision has to repair first, a trigger that raises, or row security."""
+    """A live table gets a check on a column that old code does not fill or whose rows this revision has to repair first, a trigger that raises, a rule, or row security; or it loses a policy or a privilege."""
 
     code = "SM122"
     hazards = ("old_code_breaks",)
     condition = (
         "A live table gets a check on a column that old code does not fill or whose rows this revision has to "
-        "repair first, a trigger that raises, or row security."
+        "repair first, a trigger that raises, a rule, or row security; or it loses a policy or a privilege."
     )
     effect = (
         "NOT VALID spares the old rows, not the new ones: what the release that still serves writes is "
@@ -46,7 +46,7 @@ op.execute("ALTER TABLE items ADD CONSTRAINT ck CHECK (quantity > 0) NOT VALID")
             )
 
 
-def _reason(step: Step) -> str | None:
+def _reason(step: Step) -> str | None:  # noqa: C901, PLR0911  one branch a cause
     action = step.action
     match action:
         case ir.AddConstraint(constraint=ir.Constraint(kind="check" | "not null") as check):
@@ -71,6 +71,20 @@ def _reason(step: Step) -> str | None:
             return "Row security hides the rows from whoever no policy admits"
         case ir.Revoke():
             return "A privilege is taken away"
+        case ir.CreateRule() if action.table not in step.schema.views:
+            return f"The rule {action.name} does something else instead"
+        case ir.BriefAlter(what="DROP POLICY") if not _admitted_again(step):
+            return "Row security hides the rows that the policy showed"
         case _:
             pass
     return None
+
+
+def _admitted_again(step: Step) -> bool:
+    """Tell whether the revision gives the table another policy, or ends its row security."""
+    return any(
+        isinstance(each, ir.BriefAlter)
+        and each.table == step.action.table
+        and each.what in ("CREATE POLICY", "AT_DisableRowSecurity")
+        for each in step.analysis.actions()
+    )

@@ -1,4 +1,4 @@
-"""A table, view, schema or column gets another name."""
+"""A table, view, schema, column or type gets another name."""
 # ruff: noqa: E501, S608  a message is a sentence that is found whole
 
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from sage_migrate.recipes import RENAME
 
 
 class Rename(StepRule):
-    """A live table or column is renamed, or moved to another schema."""
+    """A live table, column or type is renamed, or moved to another schema."""
 
     code = "SM114"
     hazards = ("old_code_breaks",)
-    condition = "A live table or column is renamed, or moved to another schema."
+    condition = "A live table, column or type is renamed, or moved to another schema."
     effect = (
         "The release that still serves uses the old name: its statements fail, and the new release cannot be up before."
     )
@@ -32,7 +32,7 @@ op.execute("CREATE VIEW audit_log AS SELECT * FROM audit_entries")
         """Yield a finding where the condition holds."""
         action = step.action
         if (
-            not isinstance(action, (ir.RenameTable, ir.RenameColumn))
+            not isinstance(action, (ir.RenameTable, ir.RenameColumn, ir.RenameType))
             or not step.is_live(action.table)
             or step.analysis.contract
         ):
@@ -46,6 +46,13 @@ op.execute("CREATE VIEW audit_log AS SELECT * FROM audit_entries")
                 f"op.rename_table({quoted(action.table)}, {quoted(action.new_name)})\n"
                 f"op.execute({quoted(f'CREATE VIEW {action.table} AS SELECT * FROM {action.new_name}')})",
             )
+        elif isinstance(action, ir.RenameType):
+            if not step.analysis.made_again(action.table):
+                yield Finding(
+                    message=f"The release that still serves casts its parameters to {action.table}: once it is {action.new_name}, its statements fail.",
+                    help="Instead: leave the type its name; the class in Python may have another.\n"
+                    f"sa.Enum({action.new_name.title().replace('_', '')}, name={quoted(action.table)})",
+                )
         elif (action.table, action.column) not in step.analysis.new_columns:
             yield Finding(
                 message=f"The release that still serves asks for {action.table}.{action.column}: once it is {action.new_name}, its statements fail.",
