@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from sage_migrate.errors import RunnerLockTimeoutError
 from sage_migrate.logs import log
 from sage_migrate.redact import shorten_sql
-from sage_migrate.session import Session
+from sage_migrate.session import Row, Session
 
 _POLL_SECONDS = 0.5
 _SAY_SECONDS = 5.0
@@ -95,7 +95,7 @@ def holds_lock_sql(pid: int, token: int) -> str:
     )
 
 
-async def lock_holder(session: Session, key: int = LOCK_KEY) -> dict[str, object] | None:
+async def lock_holder(session: Session, key: int = LOCK_KEY) -> Row | None:
     """Return who holds the runner's lock in this database, None where nobody does."""
     rows = await session.fetch(
         "SELECT held.pid, activity.usename AS role, activity.application_name, host(activity.client_addr) AS client,"  # noqa: S608

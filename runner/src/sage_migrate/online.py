@@ -7,11 +7,11 @@ follows it. So only a tail of the history can be left, and a run with more time 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sage_migrate.advisory_lock import lock_holder
+from sage_migrate.advisory_lock import LOCK_KEY, lock_holder
 from sage_migrate.concurrent_ddl import Fetch, scanned_table
 from sage_migrate.errors import ContractRefusedError, DeadlineExceededError, GateError
 from sage_migrate.logs import log
-from sage_migrate.session import ONLINE, Connect, quote_literal
+from sage_migrate.session import ONLINE, Connect, Session, quote_literal
 
 if TYPE_CHECKING:
     from sage_migrate.gate import Gate
@@ -117,19 +117,30 @@ def still_needed(
     )
 
 
-def is_left_to_online_run(gate: "Gate", connect: Connect, project: "Project", target: str) -> bool:
-    """Tell whether an online run is at work, and all that is pending is for it: then this release waits for nothing."""
-    if not any(project.declaration(revision).online for revision in project.scripts):
-        return False
+def has_online(project: "Project") -> bool:
+    """Tell whether any revision of the history is declared online."""
+    return any(project.declaration(revision).online for revision in project.scripts)
+
+
+def left_to_online_run(gate: "Gate", connect: Connect, project: "Project", target: str) -> tuple[str, ...] | None:
+    """Return what is pending where an online run is at work and all of it is for that: then this release waits for nothing."""
+    if not has_online(project):
+        return None
     session = gate.connect_session(connect, "sage-migrate look")
-    holder = gate.call(lock_holder(session))
+    pid = gate.call(online_runner(session))
     gate.call(session.close())
-    if holder is None or holder["application_name"] != ONLINE:
-        return False
+    if pid is None:
+        return None
     from sage_migrate.status import ask_status
 
     status = ask_status(gate.settings, project, gate.interruption, target)
     if status.state not in ("pending", "at-head") or status.pending != status.online:
-        return False
-    log.info("online_run_at_work", pid=holder["pid"], pending=status.pending)
-    return True
+        return None
+    log.info("online_run_at_work", pid=pid, pending=status.pending)
+    return status.pending
+
+
+async def online_runner(session: Session, key: int = LOCK_KEY) -> int | None:
+    """Return the pid of the online run that holds the runner's lock, None where no run does, or another one."""
+    holder = await lock_holder(session, key)
+    return holder["pid"] if holder is not None and holder["application_name"] == ONLINE else None

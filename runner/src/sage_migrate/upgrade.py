@@ -12,7 +12,7 @@ from sage_migrate.gate import Gate, LockedDatabase
 from sage_migrate.interruption import Interruption
 from sage_migrate.lineage import Proof
 from sage_migrate.logs import log
-from sage_migrate.online import is_left_to_online_run
+from sage_migrate.online import left_to_online_run
 from sage_migrate.preflight.position import Position, read_versions
 from sage_migrate.preflight.server import check_pooler, check_server
 from sage_migrate.project import Project, load_project, offer_url
@@ -44,9 +44,10 @@ def upgrade(  # noqa: PLR0913, PLR0917  the last three are a fleet's
         gate.recorder = report.recorder
         if settings.database_url is not None:
             connect = connect_by_url(settings)
-            may_leave = report.command == "upgrade" and not settings.online and tenants is None
-            if may_leave and is_left_to_online_run(gate, connect, project, target):
+            may_leave = not report.is_downgrade and not settings.online and tenants is None
+            if may_leave and (left := left_to_online_run(gate, connect, project, target)) is not None:
                 report.outcome = "left to the online run that is at work"
+                report.left += left
                 return
             open_gate(gate, connect, tenants)
         run = MigrationRun(

@@ -54,8 +54,10 @@ class Attempt:
         self._timer.daemon = True
         self._timer.start()
 
-    def result(self, state: str) -> TenantResult:
+    def result(self, *, ahead: bool = False) -> TenantResult:
         """Return how it ended where it did not fail."""
+        report = self.report
+        state = "online-pending" if report.left else "applied" if report.applied else "ahead" if ahead else "at-head"
         return TenantResult(**self._account(), state=state)
 
     def failure(self, error: GateError, *, is_gone: bool = False) -> TenantResult:
@@ -77,6 +79,7 @@ class Attempt:
             "tenant": self.tenant,
             "before": self.report.before,
             "applied": tuple(each.revision for each in self.report.applied),
+            "left": tuple(self.report.left),
             "tries": sum(each.tries for each in self.report.applied),
             "duration_seconds": round(time.monotonic() - self._started, 3),
         }

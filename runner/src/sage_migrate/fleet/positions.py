@@ -38,6 +38,12 @@ async def read_positions(
     return found
 
 
+def pending_after(current: Sequence[str], project: Project) -> list[str]:
+    """Return the revisions of the project that a tenant at ``current`` has not had."""
+    had = project.ancestors(current)
+    return [revision for revision in project.scripts if revision not in had]
+
+
 async def _read_versions(session: Session, tables: Mapping[str, str]) -> dict[str, tuple[str, ...] | str]:
     """Return what the version table of each schema holds, or why it could not be read."""
     if not tables:
@@ -73,11 +79,12 @@ def _judge(
         return TenantPosition(
             tenant=schema, state="unknown" if reason else "ahead", current=current, reason=reason or ""
         )
-    pending = len(project.scripts) - len(project.ancestors(current))
+    pending = pending_after(current, project)
+    is_online = bool(pending) and all(project.declaration(revision).online for revision in pending)
     return TenantPosition(
         tenant=schema,
-        state="at-head" if current == head else "pending",
+        state="at-head" if current == head else "online-pending" if is_online else "pending",
         current=current,
-        pending=pending,
+        pending=len(pending),
         is_recorded=lineage.merge(known).revisions == lineage.revisions,
     )

@@ -6,6 +6,9 @@ from typing import TypeGuard
 from sage_migrate.fleet.tenants import Tenant
 
 
+ONLINE_REMEDY = "sage-migrate fleet upgrade --online, for the same tenants"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadTenants:
     """Read the source of the tenants; the answer is a list of `Tenant`."""
@@ -40,10 +43,11 @@ def is_of_schemas(task: Task | None) -> TypeGuard[SchemaTask]:
 
 @dataclass(frozen=True, kw_only=True)
 class TenantPosition:
-    """Where a tenant is: ``state`` is one of ``at-head``, ``pending``, ``ahead``, ``unknown``, ``absent``, ``unreadable``."""
+    """Where a tenant is."""
 
     tenant: str
     state: str
+    """One of ``at-head``, ``online-pending``, ``pending``, ``ahead``, ``unknown``, ``absent``, ``unreadable``."""
     current: tuple[str, ...] = ()
     pending: int = 0
     reason: str = ""
@@ -53,12 +57,15 @@ class TenantPosition:
 
 @dataclass(frozen=True, kw_only=True)
 class TenantResult:
-    """How a tenant's run ended: ``state`` is one of ``applied``, ``at-head``, ``ahead``, ``failed``, ``gone``, ``interrupted``."""
+    """How a tenant's run ended."""
 
     tenant: str
     state: str
+    """One of ``applied``, ``at-head``, ``online-pending``, ``ahead``, ``failed``, ``gone``, ``interrupted``."""
     before: tuple[str, ...] = ()
     applied: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    """The online revisions that are left to a run with more time."""
     tries: int = 0
     """How often its revisions were tried, all together."""
     duration_seconds: float = 0.0

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, replace
 from sage_migrate.errors import FleetFailedError, GateError, WrongDatabaseError
 from sage_migrate.fleet.options import FleetSettings
 from sage_migrate.fleet.pool import Pool
-from sage_migrate.fleet.results import CheckTenants, ReadTenants, TenantPosition, TenantResult, UpgradeTenant
+from sage_migrate.fleet.results import (
+    ONLINE_REMEDY,
+    CheckTenants,
+    ReadTenants,
+    TenantPosition,
+    TenantResult,
+    UpgradeTenant,
+)
 from sage_migrate.fleet.tenants import Tenant
 from sage_migrate.logs import log
 from sage_migrate.report import Report
@@ -152,8 +159,11 @@ class Rollout:
     def _tell(self, result: TenantResult) -> None:
         """Count one tenant, and log how it ended; of one that failed also what its run logged."""
         self._report.states[result.state] += 1
+        self._report.left += [revision for revision in result.left if revision not in self._report.left]
         if result.applied:
             self._report.outcome = "applied"
+        elif result.left and self._report.outcome != "applied":
+            self._report.outcome = "left to an online run"
         if result.state not in ("failed", "interrupted"):
             log.info(
                 "tenant_done",
@@ -161,6 +171,7 @@ class Rollout:
                 state=result.state,
                 before=result.before,
                 applied=result.applied,
+                **({"left": result.left, "remedy": ONLINE_REMEDY} if result.left else {}),
                 tries=result.tries,
                 duration_seconds=result.duration_seconds,
             )
@@ -196,6 +207,7 @@ class Rollout:
             states=dict(sorted(report.states.items())),
             not_begun=report.not_begun,
             failed=report.failed,
+            **({"left": report.left, "remedy": ONLINE_REMEDY} if report.left else {}),
             shard=self._fleet.shard,
             shards=self._fleet.shards,
             duration_seconds=round(time.monotonic() - report.started, 3),

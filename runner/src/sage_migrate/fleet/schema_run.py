@@ -6,7 +6,7 @@ table that it ever saw.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from alembic.runtime.migration import MigrationContext
@@ -17,10 +17,12 @@ from sage_migrate.advisory_lock import release_lock, take_lock, tenant_key
 from sage_migrate.apply import GateEnvironment, MigrationRun
 from sage_migrate.errors import EndedShortError, GateError, UsageError
 from sage_migrate.fleet.attempt import Attempt
-from sage_migrate.fleet.positions import read_positions
+from sage_migrate.fleet.positions import pending_after, read_positions
 from sage_migrate.fleet.results import CheckTenants, SchemaTask, Task, TenantPosition, UpgradeTenant, is_of_schemas
+from sage_migrate.fleet.tenants import Tenant
 from sage_migrate.gate import Gate
 from sage_migrate.lineage import Known
+from sage_migrate.online import has_online, online_runner
 from sage_migrate.preflight.position import Position, read_versions
 from sage_migrate.project import offer_url
 from sage_migrate.session import Session, connect_by_url, quote_identifier, quote_literal, search_path_sql
@@ -72,6 +74,7 @@ class SchemaRun(MigrationRun):
         """A task that came and is to be done elsewhere."""
         self.attempt = attempt
         self._worker = worker
+        self._has_online = has_online(worker.project)
         self._environment: SchemaEnvironment | None = None
         self._adopted: Connection | None = None
         self._was_reached = False
@@ -136,10 +139,12 @@ class SchemaRun(MigrationRun):
         while True:
             if isinstance(self.task, CheckTenants):
                 with self._refusals():
-                    self._checked = self._check(self.task)
+                    self._checked = self._check(self.task.tenants)
                 if not self._worker.env_is_proved:
                     return  # answered when env.py has ended: one that goes on to another database is refused
                 self._answer(self._checked)
+            elif self._is_left_to_online_run():
+                self._answer(self.attempt.result())
             else:
                 with self._refusals():
                     self._enter_schema()
@@ -190,6 +195,23 @@ class SchemaRun(MigrationRun):
         self._worker.answer(answer)
         self._is_answered, self._checked = True, []
 
+    def _is_left_to_online_run(self) -> bool:
+        """Tell whether an online run is at the tenant, and all that is pending is for it: then this run waits for nothing."""
+        if not self._has_online or self.gate.settings.online:
+            return False
+        assert self.schema is not None
+        assert self.gate.database is not None
+        assert isinstance(self.task, UpgradeTenant)
+        with self._refusals():
+            if self.gate.call(online_runner(self.gate.database.lock, tenant_key(self.schema))) is None:
+                return False
+            (position,) = self._check([self.task.tenant])
+        if position.state not in ("online-pending", "at-head"):
+            return False
+        self.report.before = position.current
+        self.report.left += pending_after(position.current, self.project)
+        return True
+
     def _enter_schema(self) -> None:
         assert self.schema is not None
         assert self.gate.database is not None
@@ -207,11 +229,11 @@ class SchemaRun(MigrationRun):
             )
         self._environment.turn_to_schema()
 
-    def _check(self, task: CheckTenants) -> list[TenantPosition]:
+    def _check(self, tenants: Sequence[Tenant]) -> list[TenantPosition]:
         assert self.gate.database is not None
         assert self._environment is not None
         table = self._environment.get_context().version_table
-        names = [tenant.name for tenant in task.tenants]
+        names = [tenant.name for tenant in tenants]
         return self.gate.call(self._read_as_owner(self.gate.database.lock, names, table))
 
     def prepare_backfill(self, session: Session) -> None:
@@ -238,8 +260,7 @@ class SchemaRun(MigrationRun):
         self.gate.rest()
         self.gate.start(release_lock(self.gate.database.lock, tenant_key(self.schema)))
         self._done += 1
-        state = "applied" if self.report.applied else "ahead" if self._position.ahead else "at-head"
-        self._answer(self.attempt.result(state))
+        self._answer(self.attempt.result(ahead=self._position.ahead))
 
     def _read_own_versions(self, table: str) -> tuple[str, ...]:
         """Read the version table by its name alone: to look for it among those of a thousand tenants takes longer."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sage_migrate.fleet.pool import Pool
-from sage_migrate.fleet.results import CheckTenants, ReadTenants, TenantPosition
+from sage_migrate.fleet.results import ONLINE_REMEDY, CheckTenants, ReadTenants, TenantPosition
 from sage_migrate.fleet.rollout import CHECKED_AT_ONCE
 from sage_migrate.project import Project
 
@@ -51,16 +51,24 @@ class FleetStatus:
     def as_text(self) -> str:
         """Return it for a person."""
         lines = [f"head       {', '.join(self.head) or '(none)'}", f"tenants    {self.tenants}"]
-        lines += [f"{state:<10} {count}" for state, count in self.states.items()]
+        width = max(map(len, ("straggler ", *self.states)))
+        lines += [f"{state:<{width}} {count}" for state, count in self.states.items()]
         lines += [f"revision   {revision}  {count}" for revision, count in self.revisions.items()]
         for each in self.others[:_SHOWN]:
             where = ", ".join(each.current) or "(none)"
-            pending = f"  {each.pending} pending" if each.state == "pending" else ""
+            pending = f"  {each.pending} pending" if each.pending else ""
             lines.append(
                 f"straggler  {each.tenant}  {each.state}  {where}{pending}{f'  {each.reason}' if each.reason else ''}"
             )
         left = len(self.others) - _SHOWN
-        return "\n".join([*lines, f"           and {left} more: --format json lists all"] if left > 0 else lines)
+        lines += [f"           and {left} more: --format json lists all"] * (left > 0)
+        lines += [f"remedy     {remedy}" for remedy in self.remedies]
+        return "\n".join(lines)
+
+    @property
+    def remedies(self) -> list[str]:
+        """What to do of which the states do not speak for themselves."""
+        return [f"online-pending: {ONLINE_REMEDY}"] * ("online-pending" in self.states)
 
 
 def read_fleet_status(pool: Pool, project: Project) -> FleetStatus:

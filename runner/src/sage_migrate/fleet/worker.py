@@ -155,13 +155,13 @@ class Worker:
         mark = fingerprint(settings) if settings.fast_path == "on" and self.target == "head" else None
         if heads := heads_without_work(settings, attempt.interruption, mark):
             report.before = heads
-            return attempt.result("at-head")
+            return attempt.result()
         tenants = (tenant.name,) if tenant.kind == "argument" else None
         try:
             upgrade(settings, self.target, report, attempt.interruption, mark, self.project, tenants)
         except GateError as error:
             return attempt.failure(error, is_gone=self._is_gone(tenant, settings))
-        return attempt.result({"applied": "applied", "database ahead": "ahead"}.get(report.outcome, "at-head"))
+        return attempt.result(ahead=report.outcome == "database ahead")
 
     def _is_gone(self, tenant: Tenant, settings: Settings) -> bool:
         """Tell whether a database of the server's own list was dropped meanwhile."""
@@ -190,9 +190,10 @@ class Worker:
         except GateError as error:
             attempt.interruption.check()
             return TenantPosition(tenant=tenant.name, state="unreadable", reason=error.what)
+        is_online = bool(status.pending) and status.pending == status.online
         return TenantPosition(
             tenant=tenant.name,
-            state=status.state,
+            state="online-pending" if is_online else status.state,
             current=status.current,
             pending=len(status.pending),
             reason=status.reason,
