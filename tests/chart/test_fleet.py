@@ -30,10 +30,10 @@ def test_each_index_upgrades_its_shard(helm: Helm, chart: Path, prefix: str) -> 
     }
     assert container(job)["args"] == ["fleet", "upgrade"]
     variables = environment(job)
-    assert {name: variables[f"SAGE_MIGRATE_{name}"] for name in ("SCHEMAS", "SHARDS", "CONCURRENCY", "SLOTS")} == {
+    assert {name: variables[f"SAGE_MIGRATE_{name}"] for name in ("SCHEMAS", "SHARDS", "SHARD_BY", "SLOTS")} == {
         "SCHEMAS": "tenant_%",
         "SHARDS": "4",
-        "CONCURRENCY": "4",
+        "SHARD_BY": "hash",
         "SLOTS": "0",
     }
 

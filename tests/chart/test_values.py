@@ -90,6 +90,7 @@ OTHER: dict[Path, dict[str, Any]] = {
         "fleet.tenantsCommand": "other",
         "fleet.tenantIs": "database",
         "fleet.shards": 7,
+        "fleet.shardBy": "size",
         "fleet.parallelism": 2,
         "fleet.backoffLimitPerIndex": 1,
         "fleet.concurrency": 1,
@@ -165,6 +166,7 @@ CONTEXT: dict[str, tuple[str, object]] = {
         for field in (
             "tenantIs",
             "shards",
+            "shardBy",
             "parallelism",
             "backoffLimitPerIndex",
             "concurrency",

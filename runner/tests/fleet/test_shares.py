@@ -4,11 +4,14 @@ import json
 import os
 import signal
 import subprocess
+from pathlib import Path
 
-from harness.command import CommandLine
+from harness.command import CommandLine, Launcher
 from harness.postgres import Database
 from harness.project import Project
-from sage_migrate.fleet.tenants import parse_lines, shard_of
+from harness.terminal import screen_of
+from sage_migrate.fleet.shards import divide_by_size, shard_of
+from sage_migrate.fleet.tenants import parse_lines
 
 from fleet.schemas import add_orders, make_schemas, states, version_of
 
@@ -30,6 +33,39 @@ def test_each_tenant_is_of_one_shard(project: Project, database: Database, gate:
         "The tenants are divided into 3 shards, and it is not said which of them is this run's. Nothing was applied by this run. "
         "Give --shard, or run as an Indexed Job, which sets JOB_COMPLETION_INDEX."
     )
+
+
+def test_larger_tenants_are_dealt_out_first() -> None:
+    """Each shard has about as much to do; those without a size are divided evenly, whatever the order of their source."""
+    sizes = {"a": 900_000_000, "b": 500_000_000, "c": 450_000_000, "d": 10_000_000} | {f"e{n}": 0 for n in range(6)}
+    shard = divide_by_size(sizes, 2)
+    assert (shard["a"], shard["b"], shard["c"]) == (0, 1, 1)
+    assert divide_by_size(dict(reversed(sizes.items())), 2) == shard
+    equal = divide_by_size({f"tenant_{number:02}": 0 for number in range(12)}, 3)
+    assert [list(equal.values()).count(number) for number in range(3)] == [4, 4, 4]
+
+
+def test_no_tenant_is_lost_where_sizes_change(project: Project, database: Database, gate: CommandLine) -> None:
+    """A pod that begins later sees other sizes, by which a tenant is none of its own, and a tenant that is new."""
+    project.add("a1", "CREATE TABLE orders (id int)")
+    names = [f"tenant_{number}" for number in range(20)]
+    first, lost, new = [name for name in names if shard_of(name, 2) == 1][:3]
+    make_schemas(database, [first, lost])
+
+    def pretend(**pages: int) -> None:
+        for name, count in pages.items():
+            database.execute(f"CREATE TABLE IF NOT EXISTS {name}.data (id int)")
+            database.execute(f"UPDATE pg_class SET relpages = {count} WHERE oid = '{name}.data'::regclass")
+
+    def run(index: int) -> list[str]:
+        pod = {"SAGE_MIGRATE_SHARDS": "2", "SAGE_MIGRATE_SHARD_BY": "size", "JOB_COMPLETION_INDEX": str(index)}
+        return states(gate.run(project, *FLEET, **pod).expect(0)).get("applied", [])
+
+    pretend(**{first: 90_000, lost: 10})
+    assert run(0) == [first]
+    pretend(**{first: 10, lost: 90_000})
+    make_schemas(database, [new])
+    assert run(1) == sorted([lost, new]), "by size, the first pod would have done the one and the other is of its own"
 
 
 def test_failed_shard_is_named(project: Project, database: Database, gate: CommandLine) -> None:
@@ -75,6 +111,8 @@ def test_status_says_who_is_where(project: Project, database: Database, gate: Co
             {"tenant": "tenant_2", "state": "pending", "current": [], "pending": 3, "reason": ""},
             {"tenant": "tenant_3", "state": "pending", "current": [], "pending": 3, "reason": ""},
         ],
+        "drift": [],
+        "not_compared": 0,
     }
     database.execute("UPDATE tenant_1.alembic_version SET version_num = 'stray'")
     text = gate.run(project, *asked).expect(21).stdout
@@ -93,6 +131,21 @@ def test_status_says_who_is_where(project: Project, database: Database, gate: Co
     ]
     project.remove("c3")
     gate.run(project, *asked, "--schemas", "tenant_0").expect(0)
+
+
+def test_terminal_shows_how_far_the_fleet_is(
+    project: Project, database: Database, launcher: Launcher, tmp_path: Path
+) -> None:
+    """In a line under the log, which is gone in the end; each tenant's line stays above it."""
+    make_schemas(database, [f"tenant_{number}" for number in range(3)])
+    project.add("a1")
+    screen = screen_of(launcher, project, *FLEET, url=database.url(), err=tmp_path / "err")
+    drawn = [f"Of 3 tenants: {count} applied, {3 - count} not begun.\r\r\x1b[K" for count in (1, 2)]
+    assert [each in screen for each in drawn] == [True, True], screen
+    assert "Of 3 tenants: 3 applied.\r\r\x1b[K" in screen
+    lines = [line.rpartition("\x1b[K")[2] for line in screen.splitlines()]
+    assert sum("tenant_done" in line for line in lines) == 3
+    assert "not begun" not in lines[-1]
 
 
 def test_process_that_dies_takes_one_tenant_with_it(project: Project, database: Database, gate: CommandLine) -> None:

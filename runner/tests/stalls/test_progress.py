@@ -1,9 +1,7 @@
 """A long statement says how far it is."""
 
 import io
-import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from harness.command import PATIENCE_SECONDS, CommandLine, Launcher
 from harness.postgres import Database
 from harness.project import Project
+from harness.terminal import screen_of
 from sage_migrate.progress import Progress, read_progress
 from sage_migrate.progress_line import ProgressLine
 from sage_migrate.session import AsyncpgSession, ControlThread
@@ -110,21 +109,7 @@ def test_a_bar_on_a_terminal(
     """A person sees a bar that grows, in a line of its own under the log, and no events of progress."""
     del gate  # which ends what a failed test left: here nothing is started by it
     project.add("a1", "REINDEX INDEX wide_slow")
-    terminal, theirs = os.openpty()
-    said: list[bytes] = []
-    reader = threading.Thread(target=lambda: said.extend(iter(lambda: _read(terminal), b"")))
-    reader.start()
-    run = launcher.start(
-        ["sage_migrate.cli", "upgrade"],
-        directory=project.directory,
-        environment={"PATH": os.environ["PATH"], "DATABASE_URL": wide.url(), "COLUMNS": "140"},
-        out=Path(os.ttyname(theirs)),
-        err=tmp_path / "err",
-    )
-    assert run.wait(30) == 0, (tmp_path / "err").read_text()
-    os.close(theirs)
-    reader.join()
-    screen = b"".join(said).decode()
+    screen = screen_of(launcher, project, "upgrade", url=wide.url(), err=tmp_path / "err")
     drawn = re.findall(r"\[(#*)(-*)\] +(\d+)%  building index: scanning table, (\d+) of 80 blocks, \d+ s, ", screen)
     assert len(drawn) > 1, screen
     assert [len(done) + len(rest) for done, rest, *_ in drawn] == [24] * len(drawn)
@@ -145,10 +130,3 @@ def test_the_log_goes_above_the_bar() -> None:
     line.show("")
     print("after", file=line)
     assert terminal.getvalue() == "before\n[###]\r\r\x1b[Kmeanwhile\n[###]\r\r\x1b[Kafter\n"
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # what Linux says when the other end is closed
-        return b""

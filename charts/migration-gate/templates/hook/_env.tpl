@@ -65,6 +65,8 @@
   value: {{ .fleet.tenantIs }}
 - name: SAGE_MIGRATE_SHARDS
   value: {{ .fleet.shards | int64 | quote }}
+- name: SAGE_MIGRATE_SHARD_BY
+  value: {{ .fleet.shardBy }}
 - name: SAGE_MIGRATE_CONCURRENCY
   value: {{ .fleet.concurrency | int64 | quote }}
 - name: SAGE_MIGRATE_SLOTS

@@ -71,7 +71,13 @@ FLEET_OPTIONS = (
         parse=parse_duration,
         metavar="DURATION",
     ),
-    Option(name="shards", help="into how many parts a hash of the name divides them", parse=_positive, default="1", metavar="NUMBER"),
+    Option(name="shards", help="into how many parts they are divided", parse=_positive, default="1", metavar="NUMBER"),
+    Option(
+        name="shard-by",
+        help="what divides them: a hash of the name, or the size, so that runs end at about the same time",
+        default="hash",
+        choices=("hash", "size"),
+    ),
     Option(name="shard", help="which of the parts is this run's, from 0 (default: JOB_COMPLETION_INDEX)", parse=_number, metavar="NUMBER"),
 )  # fmt: skip
 
@@ -95,6 +101,7 @@ class FleetSettings:
     max_failures: int = 10
     tenant_deadline: float = 60.0
     shards: int = 1
+    shard_by: str = "hash"
     shard: int = 0
 
 
@@ -118,6 +125,9 @@ def read_fleet_settings(
         values["tenant_is"] = "schema"
     if values.get("databases"):
         values["tenant_is"] = "database"
+    if values.get("shard_by") == "size" and values.get("tenant_is") == "argument":
+        msg = "The tenants are to be divided by size, and what is a tenant's only env.py knows."
+        raise UsageError(msg, remedy="Leave --shard-by at hash, or name schemas or databases.")
     _read_shard(values, environment)
     values.setdefault("tenant_deadline", settings.deadline * _TENANT_SHARE)
     if values.get("tenants_file") and not Path(values["tenants_file"]).is_file():

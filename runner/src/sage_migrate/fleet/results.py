@@ -1,17 +1,21 @@
 """What the processes of a fleet tell each other: tasks one way, answers the other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 from sage_migrate.fleet.tenants import Tenant
 
-
+Objects = Mapping[tuple[str, str, str], str]
+"""What is in a tenant's schemas: definitions by kind, parent (a relation, or nothing) and name."""
 ONLINE_REMEDY = "sage-migrate fleet upgrade --online, for the same tenants"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadTenants:
-    """Read the source of the tenants; the answer is a list of `Tenant`."""
+    """Read the source of the tenants; the answer is a list of `Tenant`, those of this run's shard."""
+
+    by_size: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +23,8 @@ class CheckTenants:
     """Look where these tenants are, all at once where they are schemas; the answer is a list of `TenantPosition`."""
 
     tenants: tuple[Tenant, ...]
+    reads: Literal["position", "digest", "objects"] = "position"
+    """What is read beside the position: a digest of what is in each one's schemas, or all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,8 @@ class TenantPosition:
     reason: str = ""
     is_recorded: bool = True
     """Whether the lineage beside the version table is complete, so that a run would have nothing to write."""
+    digest: str | None = None
+    objects: Objects = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,9 @@ class Rollout:
         Raises:
             GateError: it ended before any tenant began.
         """
-        self._upgrade_round(self._read_tenants(), with_canary=True)
+        # By size, what two runs see is not the same when they begin. So that decides who does a tenant first, and the hash
+        # of its name who looks at it in the end.
+        self._upgrade_round(self._read_tenants(by_size=self._fleet.shard_by == "size"), with_canary=True)
         while not self._is_stopped():
             try:
                 new = self._read_tenants()
@@ -79,9 +81,9 @@ class Rollout:
 
     # Who, and in which order
 
-    def _read_tenants(self) -> list[Tenant]:
+    def _read_tenants(self, *, by_size: bool = False) -> list[Tenant]:
         """Return the tenants that were not there before; whoever is gone and is listed all the same has failed."""
-        listed: list[Tenant] = self._pool.call(ReadTenants())
+        listed: list[Tenant] = self._pool.call(ReadTenants(by_size=by_size))
         for tenant in listed:
             if tenant.name in self._gone:
                 self._tell(replace(self._gone.pop(tenant.name), state="failed"))

@@ -6,7 +6,8 @@ table that it ever saw.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from alembic.runtime.migration import MigrationContext
@@ -17,9 +18,9 @@ from sage_migrate.advisory_lock import release_lock, take_lock, tenant_key
 from sage_migrate.apply import GateEnvironment, MigrationRun
 from sage_migrate.errors import EndedShortError, GateError, UsageError
 from sage_migrate.fleet.attempt import Attempt
+from sage_migrate.fleet.drift import read_digests, read_objects
 from sage_migrate.fleet.positions import pending_after, read_positions
 from sage_migrate.fleet.results import CheckTenants, SchemaTask, Task, TenantPosition, UpgradeTenant, is_of_schemas
-from sage_migrate.fleet.tenants import Tenant
 from sage_migrate.gate import Gate
 from sage_migrate.lineage import Known
 from sage_migrate.online import has_online, online_runner
@@ -139,7 +140,7 @@ class SchemaRun(MigrationRun):
         while True:
             if isinstance(self.task, CheckTenants):
                 with self._refusals():
-                    self._checked = self._check(self.task.tenants)
+                    self._checked = self._check(self.task)
                 if not self._worker.env_is_proved:
                     return  # answered when env.py has ended: one that goes on to another database is refused
                 self._answer(self._checked)
@@ -205,7 +206,7 @@ class SchemaRun(MigrationRun):
         with self._refusals():
             if self.gate.call(online_runner(self.gate.database.lock, tenant_key(self.schema))) is None:
                 return False
-            (position,) = self._check([self.task.tenant])
+            (position,) = self._check(CheckTenants(tenants=(self.task.tenant,)))
         if position.state not in ("online-pending", "at-head"):
             return False
         self.report.before = position.current
@@ -229,24 +230,30 @@ class SchemaRun(MigrationRun):
             )
         self._environment.turn_to_schema()
 
-    def _check(self, tenants: Sequence[Tenant]) -> list[TenantPosition]:
+    def _check(self, task: CheckTenants) -> list[TenantPosition]:
         assert self.gate.database is not None
         assert self._environment is not None
         table = self._environment.get_context().version_table
-        names = [tenant.name for tenant in tenants]
-        return self.gate.call(self._read_as_owner(self.gate.database.lock, names, table))
+        return self.gate.call(self._read_as_owner(self.gate.database.lock, task, table))
 
     def prepare_backfill(self, session: Session) -> None:
         """Let the names of a declared backfill mean the tenant's tables."""
         assert self.schema is not None
         self.gate.call(session.fetch(search_path_sql(self.schema, *self._worker.shared_schemas)))
 
-    async def _read_as_owner(self, session: Session, names: list[str], table: str) -> list[TenantPosition]:
+    async def _read_as_owner(self, session: Session, task: CheckTenants, table: str) -> list[TenantPosition]:
+        names = [tenant.name for tenant in task.tenants]
         role = self.gate.settings.role
         if role:
             await session.fetch(f"SET ROLE {quote_identifier(role)}")
         try:
-            return await read_positions(session, names, table, self.project, self._known())
+            positions = await read_positions(session, names, table, self.project, self._known())
+            if task.reads == "digest":
+                digests = await read_digests(session, names)
+                return [replace(each, digest=digests.get(each.tenant)) for each in positions]
+            if task.reads == "objects":
+                return [replace(each, objects=await read_objects(session, each.tenant)) for each in positions]
+            return positions
         finally:
             if role:
                 await session.fetch("RESET ROLE")

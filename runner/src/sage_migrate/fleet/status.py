@@ -1,15 +1,19 @@
-"""Where the tenants of a fleet are: how many at which revision, and who is behind, ahead, or not to be read."""
+"""Where the tenants of a fleet are: how many at which revision, who is behind, ahead, or not to be read, and whose schema differs."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from sage_migrate.fleet.drift import Drift, compare, find_odd
 from sage_migrate.fleet.pool import Pool
 from sage_migrate.fleet.results import ONLINE_REMEDY, CheckTenants, ReadTenants, TenantPosition
 from sage_migrate.fleet.rollout import CHECKED_AT_ONCE
+from sage_migrate.fleet.tenants import Tenant
 from sage_migrate.project import Project
 
 _SHOWN = 50
+_DESCRIBED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +25,10 @@ class FleetStatus:
     states: dict[str, int]
     revisions: dict[str, int]
     others: tuple[TenantPosition, ...]
+    drift: tuple[Drift, ...]
+    """The tenants whose schema is not that of most at their revision."""
+    not_compared: int
+    """How many have a revision, and schemas that could not be read."""
 
     @property
     def exit_status(self) -> int:
@@ -46,6 +54,8 @@ class FleetStatus:
             "states": self.states,
             "revisions": self.revisions,
             "stragglers": stragglers,
+            "drift": [asdict(each) for each in self.drift],
+            "not_compared": self.not_compared,
         }
 
     def as_text(self) -> str:
@@ -62,42 +72,62 @@ class FleetStatus:
             )
         left = len(self.others) - _SHOWN
         lines += [f"           and {left} more: --format json lists all"] * (left > 0)
-        lines += [f"remedy     {remedy}" for remedy in self.remedies]
+        lines += [
+            f"drift      {each.tenant}  {', '.join(each.current)}{f'  {difference}' if difference else ''}"
+            for each in self.drift[:_SHOWN]
+            for difference in each.differences or ("",)
+        ]
+        left = len(self.drift) - _SHOWN
+        lines += [f"           and {left} more: --format json lists all"] * (left > 0)
+        lines += [f"no drift told of {self.not_compared} tenants: their schemas could not be read"] * (
+            self.not_compared > 0
+        )
+        lines += [f"remedy     online-pending: {ONLINE_REMEDY}"] * ("online-pending" in self.states)
         return "\n".join(lines)
-
-    @property
-    def remedies(self) -> list[str]:
-        """What to do of which the states do not speak for themselves."""
-        return [f"online-pending: {ONLINE_REMEDY}"] * ("online-pending" in self.states)
 
 
 def read_fleet_status(pool: Pool, project: Project) -> FleetStatus:
-    """Ask where every tenant is.
+    """Ask where every tenant is, and what is in its schemas.
 
     Raises:
         GateError: the tenants cannot be read, or their server cannot be reached.
     """
-    tenants = pool.call(ReadTenants())
+    tenants: list[Tenant] = pool.call(ReadTenants())
     groups = [tuple(each for each in tenants if (each.kind == "schema") == is_schema) for is_schema in (True, False)]
     tasks = (
-        CheckTenants(tenants=group[start : start + size])
+        CheckTenants(tenants=group[start : start + size], reads="digest")
         for group, size in zip(groups, (CHECKED_AT_ONCE, 1), strict=True)
         for start in range(0, len(group), size)
     )
-    states, revisions, others = Counter[str](), Counter[str](), list[TenantPosition]()
-    for done in pool.run(tasks):
-        if isinstance(done.answer, Exception):
-            raise done.answer
-        for position in done.answer:
-            states[position.state] += 1
-            revisions[", ".join(position.current) or "(none)"] += 1
-            others += [position] * (position.state != "at-head")
-    if pool.interruption is not None:
-        raise pool.interruption
+    positions = sorted(_check(pool, tasks), key=lambda each: (each.state, each.tenant))
     return FleetStatus(
         head=tuple(sorted(project.heads)),
         tenants=len(tenants),
-        states=dict(sorted(states.items())),
-        revisions=dict(revisions.most_common()),
-        others=tuple(sorted(others, key=lambda each: (each.state, each.tenant))),
+        states=dict(sorted(Counter(each.state for each in positions).items())),
+        revisions=dict(Counter(", ".join(each.current) or "(none)" for each in positions).most_common()),
+        others=tuple(each for each in positions if each.state != "at-head"),
+        drift=tuple(_describe(pool, find_odd(positions), {tenant.name: tenant for tenant in tenants})),
+        not_compared=sum(bool(each.current) and each.digest is None for each in positions),
     )
+
+
+def _check(pool: Pool, tasks: Iterable[CheckTenants]) -> Iterator[TenantPosition]:
+    for done in pool.run(tasks):
+        if isinstance(done.answer, Exception):
+            raise done.answer
+        yield from done.answer
+    if pool.interruption is not None:
+        raise pool.interruption
+
+
+def _describe(
+    pool: Pool, odd: Sequence[tuple[TenantPosition, TenantPosition]], tenants: Mapping[str, Tenant]
+) -> Iterator[Drift]:
+    """Yield each of the odd ones; of the first of them what differs."""
+    described = {each.tenant for pair in odd[:_DESCRIBED] for each in pair}
+    tasks = (CheckTenants(tenants=(tenants[name],), reads="objects") for name in sorted(described))
+    found = {each.tenant: each.objects for each in _check(pool, tasks)}
+    for own, usual in odd:
+        both = own.tenant in found and usual.tenant in found
+        differences = compare(found[own.tenant], found[usual.tenant]) if both else ()
+        yield Drift(tenant=own.tenant, current=own.current, differences=differences)

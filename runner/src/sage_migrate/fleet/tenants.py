@@ -1,6 +1,5 @@
 """The tenants of a fleet: where their names come from, and which of them are this run's."""
 
-import hashlib
 import re
 import shlex
 import subprocess
@@ -11,9 +10,10 @@ from pathlib import Path
 from sage_migrate.database_url import DatabaseURL, parse_database_url
 from sage_migrate.errors import UsageError
 from sage_migrate.fleet.options import FleetSettings
+from sage_migrate.fleet.shards import divide_by_size, read_sizes, shard_of
 from sage_migrate.gate import Gate
 from sage_migrate.redact import redact
-from sage_migrate.session import connect_by_url, quote_literal
+from sage_migrate.session import Session, connect_by_url, quote_literal
 from sage_migrate.settings import Settings
 
 _SCHEMAS = (
@@ -35,23 +35,26 @@ class Tenant:
     """Of a database; the settings' own URL is the others'."""
 
 
-def read_tenants(gate: Gate, fleet: FleetSettings) -> list[Tenant]:
+def read_tenants(gate: Gate, fleet: FleetSettings, *, by_size: bool = False) -> list[Tenant]:
     """Return the tenants of this run's shard, each once, in the order of their source.
+
+    Sizes differ from one moment to the next, and so does a shard by them; a shard by name does not.
 
     Raises:
         UsageError: the source cannot be read, or a URL in it cannot be used.
     """
-    settings = gate.settings
-    tenants: dict[str, Tenant] = {}
+    urls: dict[str, str | None] = {}
     for name, url in _read_source(gate, fleet):
-        if shard_of(name, fleet.shards) == fleet.shard and name not in tenants:
-            tenants[name] = _tenant(name, url, settings, fleet)
-    return list(tenants.values())
-
-
-def shard_of(name: str, shards: int) -> int:
-    """Return the shard of a tenant, which depends on nothing but its name and the number of shards."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % shards
+        urls.setdefault(name, url)
+    if by_size:
+        session = _connect(gate, "The sizes of the tenants are")
+        # What has a URL of its own is on a server that would have to be asked for it.
+        here = [name for name, url in urls.items() if url is None]
+        sizes = dict.fromkeys(urls, 0) | gate.call(read_sizes(session, here, fleet.tenant_is))
+        shards = divide_by_size(sizes, fleet.shards)
+    else:
+        shards = {name: shard_of(name, fleet.shards) for name in urls}
+    return [_tenant(name, url, gate.settings, fleet) for name, url in urls.items() if shards[name] == fleet.shard]
 
 
 def settings_of(tenant: Tenant, settings: Settings) -> Settings:
@@ -126,11 +129,15 @@ def _run_command(command: str) -> str:
     return done.stdout
 
 
-def _query(gate: Gate, sql: str) -> Sequence[tuple[str, str | None]]:
+def _connect(gate: Gate, what: str) -> Session:
     if gate.settings.database_url is None:
-        msg = "The tenants are to be asked of a database, and none is named."
+        msg = f"{what} to be asked of a database, and none is named."
         raise UsageError(msg, remedy="Set SAGE_MIGRATE_DATABASE_URL, DATABASE_URL, DATABASE_URL_FILE or PGHOST.")
-    session = gate.connect_session(connect_by_url(gate.settings), "sage-migrate fleet")
+    return gate.connect_session(connect_by_url(gate.settings), "sage-migrate fleet")
+
+
+def _query(gate: Gate, sql: str) -> Sequence[tuple[str, str | None]]:
+    session = _connect(gate, "The tenants are")
     try:
         rows = [list(row.values()) for row in gate.call(session.fetch(sql))]
     except Exception as error:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sage_migrate.errors import GateError, met_bug
 from sage_migrate.fast_path import fingerprint, heads_without_work
 from sage_migrate.fleet.attempt import Attempt
+from sage_migrate.fleet.drift import read_digest_of_database, read_objects
 from sage_migrate.fleet.options import FleetSettings, tenant_settings
 from sage_migrate.fleet.results import (
     CheckTenants,
@@ -177,9 +178,9 @@ class Worker:
     def _read(self, task: Task, attempt: Attempt) -> object:
         if isinstance(task, ReadTenants):
             with Gate(attempt.settings, attempt.interruption) as gate:
-                return read_tenants(gate, self._fleet)
+                return read_tenants(gate, self._fleet, by_size=task.by_size)
         assert isinstance(task, CheckTenants)
-        return [self._look(tenant, attempt) for tenant in task.tenants]
+        return [self._look_into(self._look(tenant, attempt), tenant, task, attempt) for tenant in task.tenants]
 
     def _look(self, tenant: Tenant, attempt: Attempt) -> TenantPosition:
         """Return where one tenant is, as `sage-migrate status` tells it."""
@@ -198,6 +199,19 @@ class Worker:
             pending=len(status.pending),
             reason=status.reason,
         )
+
+    def _look_into(
+        self, position: TenantPosition, tenant: Tenant, task: CheckTenants, attempt: Attempt
+    ) -> TenantPosition:
+        """Return the position with what the task asks for of the schemas of a tenant that is a database."""
+        if task.reads == "position" or tenant.kind != "database" or position.state == "unreadable":
+            return position
+        settings = settings_of(tenant, attempt.settings)
+        with Gate(settings, attempt.interruption) as gate:
+            session = gate.connect_session(connect_by_url(settings), "sage-migrate status")
+            if task.reads == "digest":
+                return replace(position, digest=gate.call(read_digest_of_database(session)))
+            return replace(position, objects=gate.call(read_objects(session, None)))
 
     def _take_arguments(self, settings: Settings) -> None:
         """Let env.py find the arguments of this tenant."""
