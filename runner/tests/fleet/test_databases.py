@@ -5,11 +5,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from harness.command import CommandLine
 from harness.env_files import SYNC
 from harness.postgres import Database
 from harness.project import Project
+from sage_migrate.scratch_server import scratch_server
 
 from fleet.schemas import add_orders, make_schemas, states, version_of
 
@@ -119,3 +121,41 @@ def test_env_that_knows_tenants_is_given_each(tmp_path: Path, database: Database
     database.execute("DROP TABLE tenant_4.orders")
     again = gate.run(project, *names, "--tenant-is", "argument").expect(0)
     assert states(again)["applied"] == ["tenant_4"]
+
+
+def test_fifty_databases_of_one_server(project: Project, database: Database, gate: CommandLine) -> None:
+    """Some at a time, each with its own result, one that is broken among them; what is at head is found without env.py."""
+    project.add("a1", "CREATE TABLE orders (id int)")
+    names = [f"{database.name}_many_{number:02}" for number in range(50)]
+    for name in names:
+        database.execute(f"CREATE DATABASE {name}")
+    with psycopg.connect(database.server.url(names[17]), autocommit=True) as broken:
+        broken.execute("CREATE TABLE orders (id text)")
+    command = ("fleet", "upgrade", "--databases")
+    try:
+        outcome = gate.run(project, *command, f"{database.name}\\_many%").expect(50)
+        assert states(outcome) == {"failed": [names[17]], "applied": sorted(set(names) - {names[17]})}
+        assert outcome.one("fleet_summary")["tenants"] == 50
+        with psycopg.connect(database.server.url(names[17]), autocommit=True) as broken:
+            broken.execute("DROP TABLE orders")
+        again = gate.run(project, *command, f"{database.name}\\_many\\_1%").expect(0)
+        assert states(again) == {"applied": [names[17]], "at-head": sorted(set(names[10:20]) - {names[17]})}
+    finally:
+        for name in names:
+            database.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_a_server_for_each_tenant(project: Project, database: Database, gate: CommandLine, tmp_path: Path) -> None:
+    """Each is locked, guarded and bounded on its own server; one whose server is not there hides no other."""
+    add_orders(project)
+    with scratch_server() as second:
+        elsewhere = Database(second, "shop")
+        second_url, nowhere = elsewhere.url(), elsewhere.url(port=1)
+        listed = tmp_path / "tenants"
+        listed.write_text(f"here {database.url()}\nthere {second_url}\nnowhere {nowhere}\n")
+        command = ("fleet", "upgrade", "--tenants-file", str(listed), "--slots", "1", "--wait-timeout", "1s")
+        outcome = gate.run(project, *command, "--concurrency", "2").expect(50)
+        assert states(outcome) == {"applied": ["here", "there"], "failed": ["nowhere"]}
+        assert outcome.one("tenant_failed")["exit_status"] == 10
+        assert (database.version(), elsewhere.version()) == (["c3"], ["c3"])
+        elsewhere.drop()

@@ -1,5 +1,6 @@
 """Schema per tenant: every one of them at head, and one that cannot be hides no other."""
 
+import itertools
 import signal
 from pathlib import Path
 
@@ -119,6 +120,24 @@ def test_stops_when_so_many_have_failed(project: Project, database: Database, ga
     assert states(outcome) == {"failed": ["tenant_0", "tenant_1"]}
     assert outcome.one("fleet_stopped")["reason"] == "2 tenants have failed"
     assert outcome.one("fleet_summary")["not_begun"] == 6
+
+
+def test_wave_ends_before_the_next_begins(project: Project, database: Database, gate: CommandLine) -> None:
+    """Also where a process has nothing to do meanwhile."""
+    make_schemas(database, [f"tenant_{number}" for number in range(5)])
+    database.execute("CREATE TABLE public.seen (tenant text, began timestamptz, ended timestamptz)")
+    project.add(
+        "a1",
+        "INSERT INTO public.seen SELECT current_schema(), clock_timestamp();"
+        " SELECT pg_sleep(CASE current_schema() WHEN 'tenant_1' THEN 0.5 ELSE 0 END);"
+        " UPDATE public.seen SET ended = clock_timestamp() WHERE tenant = current_schema()",
+    )
+    gate.run(project, *FLEET, "--canary", "0", "--wave-size", "2", "--concurrency", "2").expect(0)
+    spans = database.rows("SELECT tenant, began, ended FROM public.seen ORDER BY tenant")
+    assert [tenant for tenant, _, _ in spans] == [f"tenant_{number}" for number in range(5)]
+    waves = [spans[:2], spans[2:4], spans[4:]]
+    for wave, following in itertools.pairwise(waves):
+        assert max(ended for _, _, ended in wave) < min(began for _, began, _ in following)
 
 
 def test_reader_of_one_keeps_no_other_waiting(project: Project, database: Database, gate: CommandLine) -> None:
