@@ -84,6 +84,14 @@ def test_an_env_py_that_alone_knows_the_database(
     assert database.value(LEFT) == 0
 
 
+def test_a_batch_is_not_compiled(project: Project, database: Database, gate: CommandLine) -> None:
+    """On a huge table PostgreSQL would compile each one, for longer than the batch takes."""
+    make_orders(database)
+    project.add("a1", head=declare(set="currency = current_setting('jit')"))
+    gate.run(project, "upgrade").expect(0)
+    assert database.rows("SELECT DISTINCT currency FROM orders") == [("off",)]
+
+
 def test_a_killed_run_goes_on_where_it_stopped(project: Project, database: Database, gate: CommandLine) -> None:
     """What it set stays, is shown by status, and is not set again."""
     make_orders(database)

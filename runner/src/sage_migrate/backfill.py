@@ -319,6 +319,8 @@ class BackfillRun:
             "statement_timeout": as_milliseconds(self._statement_timeout()),
             "idle_in_transaction_session_timeout": as_milliseconds(self._gate.settings.idle_timeout),
             "client_connection_check_interval": "500ms",
+            # Of a huge table each batch is estimated dear, and would be compiled anew, for longer than it takes.
+            "jit": "off",
         }
 
     async def _read_key(self) -> Key:
