@@ -131,7 +131,7 @@ def _session_method(  # noqa: C901, PLR0913, PLR0917  a case for each method
     first = inference.infer(call.args[0], scope, context) if call.args else None
     found: Value | None = None
     match name:
-        case "query":
+        case "query" | "query_property":
             return Instance(kind="Query", entity=_loaded(_entity(first), of), origin=of.origin)
         case "begin" | "begin_nested":
             return Manager(of, is_async=is_async, commits=name == "begin")
