@@ -58,8 +58,12 @@ def tenant_key(tenant: str) -> int:
     return key_of(f"sage-migrate tenant {tenant}")
 
 
-async def take_lock(session: Session, key: int, *, if_locked: str, shared: bool = False) -> tuple[float, int]:
+async def take_lock(
+    session: Session, key: int, *, if_locked: str, shared: bool = False, instead_of: int | None = None
+) -> tuple[float, int]:
     """Take one advisory lock by polling; return how many seconds that took, and the session's pid.
+
+    The lock that it is taken ``instead_of`` is given back first, by the same statement.
 
     Raises:
         RunnerLockTimeoutError: it is held, and ``if_locked`` is ``fail``.
@@ -68,7 +72,8 @@ async def take_lock(session: Session, key: int, *, if_locked: str, shared: bool 
     said = float("-inf")
     function = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
     while True:
-        (row,) = await session.fetch(f"SELECT {function}({key}) AS taken, pg_backend_pid() AS pid")
+        unlock, instead_of = f"pg_advisory_unlock({instead_of}), " if instead_of is not None else "", None
+        (row,) = await session.fetch(f"SELECT {unlock}{function}({key}) AS taken, pg_backend_pid() AS pid")
         waited = time.monotonic() - started
         if row["taken"]:
             return waited, row["pid"]

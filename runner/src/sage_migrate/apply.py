@@ -44,7 +44,7 @@ from sage_migrate.lineage import Known
 from sage_migrate.logs import adopt_standard_logging, log
 from sage_migrate.migration_connection import MigrationConnection
 from sage_migrate.online import OnlineLeftError, still_needed
-from sage_migrate.preflight.position import Position, check_position, read_versions
+from sage_migrate.preflight.position import Position, check_position, read_position, read_versions
 from sage_migrate.project import Project, parents_of
 from sage_migrate.redact import shorten_sql
 from sage_migrate.report import Report, RevisionResult, revisions_to_apply
@@ -172,7 +172,8 @@ class MigrationRun:
             raise _never_ran()
         with self._refusals():
             self.project.read_history()
-            position = check_position(self.project, self.gate.settings, heads, context, self.destination, self._known)
+            found = self.read_position(heads, context)
+            position = check_position(self.project, self.gate.settings, found, self.destination)
             steps = [] if position.ahead else self._pending_steps(heads)
             self._begin_plan(position, steps)
             if self.gate.settings.require_review and not self.report.is_downgrade:
@@ -191,6 +192,10 @@ class MigrationRun:
                     continue
             yield step
             self._end_revision()
+
+    def read_position(self, heads: tuple[str, ...], context: MigrationContext) -> Position:
+        """Read where the version table is and what is beside it, on env.py's own connection."""
+        return read_position(heads, context, self._known)
 
     def on_version_apply(self, *, ctx: MigrationContext, heads: set[str], **_: Any) -> None:
         """Note, inside the revision's transaction, that its version row is written."""

@@ -209,7 +209,11 @@ class Gate:
             msg = "The session that holds the runner's lock broke, so another runner may be at work."
             raise ConnectionLostError(msg, remedy="Run it again: it goes on where the version table stands.") from error
         if is_due:
-            self._lock_checked = time.monotonic()
+            self.note_lock_checked()
+
+    def note_lock_checked(self) -> None:
+        """Note that the lock's session has just answered."""
+        self._lock_checked = time.monotonic()
 
     def look(self, work: Coroutine[Any, Any, T]) -> T:
         """Run ``work`` of the watching session, as `call` does.

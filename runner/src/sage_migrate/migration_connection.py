@@ -20,6 +20,7 @@ from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, server_mes
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
 from sage_migrate.online import OnlineLeftError, check_fits, estimate_statement
+from sage_migrate.preflight.position import VERSION_TABLE_SQL, VersionTableRow
 from sage_migrate.session import KEEPALIVE, quote_identifier, quote_literal, search_path_sql, set_config_sql
 
 _OWN_TIMEOUT = re.compile(
@@ -33,6 +34,8 @@ _CHANGES_SESSION = re.compile(
     r"|\b(?:set_config|pg_(?:try_)?advisory_lock)",
     re.IGNORECASE | re.MULTILINE,
 )
+ANY_TENANT = "sage_migrate_any_tenant"
+"""A schema's name that stands for that of the tenant at hand, so that SQLAlchemy compiles for all what it compiles for one."""
 # Settings, and what SQLAlchemy's inspector reads, change nothing and lock nothing that matters.
 _LEAVES_NOTHING = re.compile(r"\s*(?:SET|RESET|SHOW)\b|\s*SELECT\b.*\bpg_catalog\.", re.IGNORECASE | re.DOTALL)
 
@@ -64,6 +67,7 @@ class MigrationConnection:
         self.left_unfinished = False
         """Whether it is in a statement that leaves something behind when it is broken off, such as an INVALID index."""
         self._is_for_many = is_for_many
+        self._tenant = ""
         self.changed_session = False
         """Of one for many, whether a statement changed what outlives the revision's transaction: settings, temporary tables, locks."""
         self.left: OnlineLeftError | None = None
@@ -84,22 +88,28 @@ class MigrationConnection:
         event.listen(connection, "commit", self._before_commit)
         event.listen(connection, "rollback", self._on_rollback)
 
-    def enter_schema(self, schema: str, *after: str) -> bool:
-        """Let unqualified names mean ``schema``, then those ``after`` it; return whether it exists.
+    def enter_schema(self, schema: str, version_table: str, *after: str) -> VersionTableRow | None:
+        """Let unqualified names mean ``schema``, then those ``after`` it, and `ANY_TENANT` that one.
 
+        Return what is told of its version table, nothing of one that is not there, and None where there is no such schema.
         What a driver has prepared for the tables of one schema must not meet those of another.
         """
         exists = f"EXISTS (SELECT FROM pg_namespace WHERE nspname = {quote_literal(schema)})"
-        sql = f"{search_path_sql(schema, *after)}, {exists}"
-        ((_, found),) = self._execute_raw(sql, keep=True)
+        table = quote_literal(f"{quote_identifier(schema)}.{quote_identifier(version_table)}")
+        ((_, found, *row),) = self._execute_raw(
+            f"{search_path_sql(schema, *after)}, {exists}, found.* FROM (SELECT) AS one"
+            f" LEFT JOIN ({VERSION_TABLE_SQL} WHERE class.oid = to_regclass({table})) AS found ON true",
+            keep=True,
+        )
         dialect: Any = self._connection.dialect
+        self._tenant = f"{dialect.identifier_preparer.quote_identifier(schema)}."
         dialect.default_schema_name = schema
         if hasattr(dialect, "_invalidate_schema_cache"):  # asyncpg's
             dialect._invalidate_schema_cache()  # noqa: SLF001  as the dialect itself does after DDL
         driver: Any = self._connection.connection.driver_connection
         if hasattr(driver, "prepare_threshold"):  # psycopg's
             driver.prepare_threshold = None
-        return bool(found)
+        return (row[0], row[1], bool(row[2])) if found else None
 
     def goes_on_beside(self, connection: Connection) -> bool:
         """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""
@@ -215,6 +225,8 @@ class MigrationConnection:
         self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
     ) -> tuple[str, Any]:
         self._gate.interruption.check()
+        if self._tenant:
+            statement = statement.replace(f"{ANY_TENANT}.", self._tenant)
         self.idle_seconds = time.monotonic() - self._idle_since
         if self._is_patient and self._is_autocommit():
             self._set_limits()  # the statement before failed, and the revision went on

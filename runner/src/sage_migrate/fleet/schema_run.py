@@ -6,15 +6,15 @@ table that it ever saw.
 """
 
 import contextlib
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-from sage_migrate.advisory_lock import release_lock, take_lock, tenant_key
+from sage_migrate.advisory_lock import take_lock, tenant_key
 from sage_migrate.apply import GateEnvironment, MigrationRun
 from sage_migrate.errors import EndedShortError, GateError, UsageError
 from sage_migrate.fleet.attempt import Attempt
@@ -23,8 +23,16 @@ from sage_migrate.fleet.positions import pending_after, read_positions
 from sage_migrate.fleet.results import CheckTenants, SchemaTask, Task, TenantPosition, UpgradeTenant, is_of_schemas
 from sage_migrate.gate import Gate
 from sage_migrate.lineage import Known
+from sage_migrate.migration_connection import ANY_TENANT
 from sage_migrate.online import has_online, online_runner
-from sage_migrate.preflight.position import Position, read_versions
+from sage_migrate.preflight.position import (
+    Position,
+    VersionTableRow,
+    find_version_table,
+    make_position,
+    read_versions,
+    version_table_name,
+)
 from sage_migrate.project import offer_url
 from sage_migrate.session import Session, connect_by_url, quote_identifier, quote_literal, search_path_sql
 from sage_migrate.upgrade import check_versions, connect_like, open_gate, runner_lock_not_had
@@ -37,24 +45,22 @@ _TENANTS_PER_CONNECTION = 100
 
 
 class SchemaEnvironment(GateEnvironment):
-    """Alembic's environment, configured anew for each schema with what env.py configured it with."""
+    """Alembic's environment, configured once for all schemas."""
 
     def __init__(self, run: "SchemaRun") -> None:
         """Prepare for env.py to be run."""
         super().__init__(run)
         self._schemas = run
-        self._configured: tuple[tuple[Any, ...], dict[str, Any]] = (), {}
 
     def configure(self, connection: Connection | None = None, *args: Any, **options: Any) -> None:
-        """Keep what env.py asks for, and let the version table be the schema's own."""
-        self._configured = (connection, *args), options
-        super().configure(connection, *args, **{**options, "version_table_schema": self._schemas.schema})
-        _look_up_version_table_by_name(self.get_context())
-
-    def turn_to_schema(self) -> None:
-        """Configure the context for the run's next schema."""
-        arguments, options = self._configured
-        self.configure(*arguments, **options)
+        """Let the version table be that of the schema at hand, whichever it is."""
+        super().configure(connection, *args, **{**options, "version_table_schema": ANY_TENANT})
+        context = self.get_context()
+        own = {
+            "_has_version_table": functools.partial(self._schemas.has_version_table, context),
+            "_ensure_version_table": functools.partial(self._schemas.ensure_version_table, context),
+        }
+        vars(context).update(own)
 
 
 # As for its parent: the proxy that makes `alembic.context` is registered by exact class.
@@ -81,6 +87,10 @@ class SchemaRun(MigrationRun):
         self._was_reached = False
         self._is_answered = False
         self._checked: list[TenantPosition] = []
+        self._held: int | None = None
+        """The key of the tenant's lock that is held: given back for the next one's, or with the session."""
+        self._found: VersionTableRow | None = None
+        """What was read of the schema's version table and is not used yet."""
         self._done = 0
 
     @property
@@ -157,6 +167,29 @@ class SchemaRun(MigrationRun):
             if self._is_used_up() or not self._worker.has_task() or not self._begin_next():
                 return
 
+    # SQLAlchemy asks for each table that is called so in any schema, and then for the schema: a thousand rows for each tenant.
+    # By its whole name it is found at once, together with what else is to be known of it.
+
+    def has_version_table(self, context: MigrationContext) -> bool:
+        """Answer for Alembic whether the schema has its version table."""
+        if self._found is None:
+            self._found = find_version_table(context)
+        return self._found[0] is not None
+
+    def ensure_version_table(self, context: MigrationContext, *, purge: bool = False) -> None:
+        """Make the schema's version table for Alembic, which asks when it has found no version."""
+        assert not purge, "no command of ours purges"
+        assert context.connection is not None
+        if not self.has_version_table(context):
+            with contextlib.nullcontext() if context.connection.in_transaction() else context.connection.begin():
+                context._version.create(context.connection, checkfirst=False)  # noqa: SLF001  as the method that this one replaces
+            self._found = None  # what it is called, and whose it is, the server says
+
+    def read_position(self, heads: tuple[str, ...], context: MigrationContext) -> Position:
+        """Return the position by what was read when Alembic asked; the next try reads it anew."""
+        (table, comment, may_comment), self._found = self._found or find_version_table(context), None
+        return make_position(heads, table or version_table_name(context), comment, self._known, may_comment=may_comment)
+
     def _known(self) -> dict[str, Known]:
         if self._worker.known is None:
             self._worker.known = super()._known()
@@ -219,16 +252,19 @@ class SchemaRun(MigrationRun):
         assert self._connection is not None
         assert self._environment is not None
         self.gate.expect_deadline_error(runner_lock_not_had)
-        self.gate.call(
-            take_lock(self.gate.database.lock, tenant_key(self.schema), if_locked=self.gate.settings.if_locked)
-        )
+        held, self._held = self._held, tenant_key(self.schema)
+        if_locked = self.gate.settings.if_locked
+        self.gate.call(take_lock(self.gate.database.lock, self._held, if_locked=if_locked, instead_of=held))
         self.gate.expect_deadline_error(None)
-        if not self._connection.enter_schema(self.schema, *self._worker.shared_schemas):
+        self.gate.note_lock_checked()
+        table = self._environment.get_context().version_table
+        self._found = self._connection.enter_schema(self.schema, table, *self._worker.shared_schemas)
+        if self._found is None:
             raise EndedShortError(
                 f"There is no schema {self.schema}.",
                 remedy="Take the tenant out of the source, or create its schema.",
             )
-        self._environment.turn_to_schema()
+        self._environment.get_context().version_table_schema = self.schema
 
     def _check(self, task: CheckTenants) -> list[TenantPosition]:
         assert self.gate.database is not None
@@ -265,7 +301,6 @@ class SchemaRun(MigrationRun):
         assert self.gate.database is not None
         check_versions(self._read_own_versions(self._position.table), self._position, self.report, self.project)
         self.gate.rest()
-        self.gate.start(release_lock(self.gate.database.lock, tenant_key(self.schema)))
         self._done += 1
         self._answer(self.attempt.result(ahead=self._position.ahead))
 
@@ -296,29 +331,6 @@ class SchemaRun(MigrationRun):
                     "env.py runs migrations more than once, and a fleet of schemas needs one that does so once.",
                     remedy="Let env.py migrate what `-x tenant=NAME` names, and say --tenant-is argument.",
                 )
-
-
-def _look_up_version_table_by_name(context: MigrationContext) -> None:
-    """Let Alembic ask for the version table by its whole name.
-
-    SQLAlchemy asks for each table that is called so in any schema, and then for the schema: a thousand rows for each tenant.
-    """
-    schema, connection = context.version_table_schema, context.connection
-    if schema is None or connection is None:
-        return
-    name = f"{quote_identifier(schema)}.{quote_identifier(context.version_table)}"
-
-    def has_version_table() -> bool:
-        found = connection.execute(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name})
-        return bool(found.scalar_one())
-
-    def ensure_version_table(*, purge: bool = False) -> None:
-        assert not purge, "no command of ours purges"
-        if not has_version_table():
-            with contextlib.nullcontext() if connection.in_transaction() else connection.begin():
-                context._version.create(connection, checkfirst=False)  # noqa: SLF001  as the method that this one replaces
-
-    vars(context).update(_has_version_table=has_version_table, _ensure_version_table=ensure_version_table)
 
 
 async def _count(session: Session, sql: str) -> int:

@@ -13,6 +13,14 @@ from sage_migrate.project import Project
 from sage_migrate.session import Session, quote_identifier, quote_literal
 from sage_migrate.settings import Settings
 
+VERSION_TABLE_SQL = (
+    "SELECT quote_ident(space.nspname) || '.' || quote_ident(class.relname), obj_description(class.oid, 'pg_class'),"
+    " pg_has_role(current_user, class.relowner, 'USAGE') FROM pg_class AS class"
+    " JOIN pg_namespace AS space ON space.oid = class.relnamespace"
+)
+"""What is told of a version table: its name, its comment, and whether the current role may write one."""
+VersionTableRow = tuple[str | None, str | None, bool]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
@@ -35,20 +43,13 @@ class Position:
         return replace(self, lineage=lineage, lineage_is_stale=False)
 
 
-def check_position(  # noqa: PLR0913, PLR0917  all that a position depends on
-    project: Project,
-    settings: Settings,
-    heads: tuple[str, ...],
-    context: MigrationContext,
-    destination: str,
-    known: Callable[[], Mapping[str, Known]],
-) -> Position:
-    """Return where the database stands, read on env.py's own connection.
+def check_position(project: Project, settings: Settings, position: Position, destination: str) -> Position:
+    """Return where the database stands, given what was read on env.py's own connection.
 
     Raises:
         DatabaseAheadError: it is at a revision that this image lacks, and that may not be accepted.
     """
-    position = read_position(heads, context, known)
+    heads = position.current
     unknown = sorted(set(heads) - set(project.scripts))
     if not unknown:
         return position
@@ -107,24 +108,38 @@ def read_position(
     heads: tuple[str, ...], context: MigrationContext, known: Callable[[], Mapping[str, Known]]
 ) -> Position:
     """Read the version table's real name, its comment and whether the current role may write one."""
-    assert context.connection is not None
+    table, comment, may_comment = find_version_table(context)
+    return make_position(heads, table or version_table_name(context), comment, known, may_comment=may_comment)
+
+
+def version_table_name(context: MigrationContext) -> str:
+    """Return the version table's name as Alembic was told it, quoted."""
     name = quote_identifier(context.version_table)
-    if context.version_table_schema:
-        name = f"{quote_identifier(context.version_table_schema)}.{name}"
-    row = context.connection.execute(
-        text(
-            "SELECT quote_ident(space.nspname) || '.' || quote_ident(class.relname), obj_description(class.oid, 'pg_class'),"
-            " pg_has_role(current_user, class.relowner, 'USAGE') FROM pg_class AS class"
-            " JOIN pg_namespace AS space ON space.oid = class.relnamespace WHERE class.oid = to_regclass(:name)"
-        ),
-        {"name": name},
-    ).one_or_none()
-    table, comment, may_comment = row or (name, None, False)
+    return f"{quote_identifier(context.version_table_schema)}.{name}" if context.version_table_schema else name
+
+
+def find_version_table(context: MigrationContext) -> VersionTableRow:
+    """Read what is told of the version table, nothing of one that is not there."""
+    assert context.connection is not None
+    sql = text(f"{VERSION_TABLE_SQL} WHERE class.oid = to_regclass(:name)")
+    row = context.connection.execute(sql, {"name": version_table_name(context)}).one_or_none()
+    return (None, None, False) if row is None else (row[0], row[1], bool(row[2]))
+
+
+def make_position(
+    heads: Iterable[str],
+    table: str,
+    comment: str | None,
+    known: Callable[[], Mapping[str, Known]],
+    *,
+    may_comment: bool,
+) -> Position:
+    """Return the position that these heads and this comment of the version table tell."""
     lineage = parse_lineage(comment)
     return Position(
         table=table,
         current=tuple(sorted(heads)),
         lineage=lineage,
         lineage_is_stale=lineage.merge(known()).revisions != lineage.revisions,
-        may_comment=bool(may_comment),
+        may_comment=may_comment,
     )
