@@ -77,13 +77,12 @@ _RECIPES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"DELETE\s+FROM\s+{_TABLE}", _rows),
     (rf"INSERT\s+INTO\s+(?P<into>{NAME}).*\bSELECT\b.*\bFROM\s+(?P<table>{NAME})", _rows),
 )
-_COMPILED = tuple((re.compile(pattern, re.IGNORECASE | re.DOTALL), tell) for pattern, tell in _RECIPES)
 
 
 def advise(statement: str) -> str | None:
     """Return what to do in place of ``statement``; None where no recipe fits."""
     bare = strip_comments(statement)
-    for pattern, tell in _COMPILED:
-        if found := pattern.match(bare):
+    for pattern, tell in _RECIPES:
+        if found := re.match(pattern, bare, re.IGNORECASE | re.DOTALL):
             return tell(found)
     return None

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sage_migrate.errors import GateError
@@ -92,7 +92,7 @@ def finish(report: Report, *, termination_log: Path | None) -> None:
         outcome=report.outcome,
         exit_status=0,
         target=report.target,
-        applied=[asdict(each) for each in report.applied],
+        applied=[vars(each) for each in report.applied],
         left=report.left,
         duration_seconds=seconds,
     )

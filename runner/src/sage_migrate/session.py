@@ -66,6 +66,9 @@ class AsyncpgSession:
         """Take over an open connection."""
         self._connection = connection
         self._one_at_a_time = asyncio.Lock()
+        transport: Any = connection._transport  # type: ignore[attr-defined]  # noqa: SLF001  nothing public names it
+        self._waiting = select.poll()
+        self._waiting.register(transport.get_extra_info("socket"), select.POLLIN)
 
     async def fetch(self, sql: str) -> list[Row]:
         """Run ``sql`` and return its rows."""
@@ -76,10 +79,7 @@ class AsyncpgSession:
         """Tell whether the server closed the connection; None where something came that the loop has not read yet."""
         if self._connection.is_closed():
             return True
-        transport: Any = self._connection._transport  # type: ignore[attr-defined]  # noqa: SLF001  nothing public names it
-        waiting = select.poll()
-        waiting.register(transport.get_extra_info("socket"), select.POLLIN)
-        return None if waiting.poll(0) else False
+        return None if self._waiting.poll(0) else False
 
     async def close(self) -> None:
         """Close the connection, by force when the server does not answer."""
@@ -94,9 +94,8 @@ async def open_by_url(settings: Settings, application_name: str) -> AsyncpgSessi
     assert settings.database_url is not None
     arguments = settings.database_url.asyncpg_arguments()
     arguments["server_settings"]["application_name"] = application_name
-    password = await asyncio.to_thread(settings.password)
-    if password is not None:
-        arguments["password"] = password
+    if settings.password_command is not None:
+        arguments["password"] = await asyncio.to_thread(settings.password)
     # Without a statement cache the session also works behind a pooler, long enough to say so.
     return AsyncpgSession(await asyncpg.connect(**arguments, timeout=_CONNECT_SECONDS, statement_cache_size=0))
 
