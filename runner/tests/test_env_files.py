@@ -129,6 +129,75 @@ with engine.connect() as connection:
         context.run_migrations()
 """
 
+ASYNC_BEGIN = ASYNC.replace("connectable.connect()", "connectable.begin()")
+
+ASYNC_WRAPPER = (
+    ASYNC.replace("connectable = async_engine_from_config(", "connectable = AsyncEngine(engine_from_config(")
+    .replace("poolclass=pool.NullPool)", "poolclass=pool.NullPool, future=True))")
+    .replace("import async_engine_from_config", "import AsyncEngine")
+    .replace(
+        "asyncio.run(run_async_migrations())", "asyncio.new_event_loop().run_until_complete(run_async_migrations())"
+    )
+)
+
+BEGINS_BETWEEN = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with connection.begin():
+        context.run_migrations()
+"""
+
+# As AiiDA, which leaves transactions to Alembic alone.
+NO_TRANSACTION = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection, transaction_per_migration=True, on_version_apply=None)
+    context.run_migrations()
+"""
+
+DDL_IS_NOT_TRANSACTIONAL = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection, transactional_ddl=False)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+SESSION = f"""{ENGINE}
+from sqlalchemy.orm import Session
+with Session(engine) as session:
+    context.configure(connection=session.connection())
+    with context.begin_transaction():
+        context.run_migrations()
+    session.commit()
+"""
+
+ENGINE_AUTOCOMMIT = (
+    ENGINE.replace("poolclass", 'isolation_level="AUTOCOMMIT", poolclass')
+    + """
+connection = engine.connect()
+context.configure(connection=connection)
+try:
+    with context.begin_transaction():
+        context.run_migrations()
+finally:
+    connection.close()
+"""
+)
+
+EXITS = f"{SYNC}\nimport sys\nsys.exit(0)\n"
+
+# As Galaxy, which looks at the command line, and applications that look at who imports them.
+WHO_IMPORTS = SYNC.replace(
+    "target_metadata = None",
+    """
+import sys
+assert "alembic" in sys.argv[0]
+assert config.cmd_opts.cmd[0].__name__ == "upgrade"
+assert context.get_starting_revision_argument() is context.get_tag_argument() is None
+assert context.get_revision_argument() == context.get_head_revision() == "c3"
+target_metadata = None
+""",
+)
+
 TRAPS = {
     name.lower(): value
     for name, value in list(globals().items())
@@ -160,6 +229,25 @@ REVISIONS = {
         op.execute("CREATE TABLE two (id int)")
         op.execute("RESET search_path")
     """,
+    "session": """
+        from sqlalchemy.orm import Session
+        session = Session(bind=op.get_bind())
+        session.execute(sa.text("CREATE TABLE two (id int)"))
+        session.commit()
+    """,
+    "raw commit": """
+        op.execute("CREATE TYPE kind AS ENUM ('a')")
+        op.execute("COMMIT")
+        op.execute("ALTER TYPE kind ADD VALUE 'b'")
+        op.execute("CREATE INDEX CONCURRENTLY one_id ON one (id)")
+        op.execute("CREATE TABLE two (id int)")
+    """,
+    "raw commit and begin": """
+        op.execute("COMMIT")
+        op.execute("CREATE INDEX CONCURRENTLY one_id ON one (id)")
+        op.execute("BEGIN")
+        op.execute("CREATE TABLE two (id int)")
+    """,
     "percent": "op.execute(\"COMMENT ON TABLE one IS '100% :sure'\".replace(':', '\\\\:')); op.execute('CREATE TABLE two (id int)')",
 }  # fmt: skip
 
@@ -174,7 +262,7 @@ def fill(project: Project, revision: str) -> None:
 PROJECTS = [
     *((env, "plain") for env in TRAPS),
     *(("sync", revision) for revision in REVISIONS),
-    *(("async", revision) for revision in ("plain", "concurrently", "savepoint")),
+    *(("async", revision) for revision in ("plain", "concurrently", "savepoint", "raw commit", "raw commit and begin")),
 ]
 
 
@@ -185,7 +273,7 @@ def test_the_result_is_bare_alembics(
     """The gate and `alembic upgrade head` end in the same schema, but for the lineage."""
     project = Project(tmp_path / "other", {"sync": SYNC, "async": ASYNC, **TRAPS}[env])
     fill(project, revision)
-    driver = "asyncpg" if project.env in (ASYNC, ASYNC_IN_A_THREAD) else "psycopg2"
+    driver = "asyncpg" if "sqlalchemy.ext.asyncio" in project.env else "psycopg2"
     gate.run(project, url=database.url(driver)).expect(0)
     by_gate = database.schema()
     other = Database(database.server, f"{database.name}_bare")
@@ -257,6 +345,55 @@ def test_autocommit_on_the_raw_connection(tmp_path: Path, database: Database, ga
     outcome = gate.run(project).expect(40)
     assert database.has("one")
     assert "a1 committed a part of its work before it failed" in outcome.message
+
+
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_a_revision_that_says_commit(style: Style, tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """What its own COMMIT has made durable is not tried again, and not called rolled back."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project = Project(tmp_path / "other", style.env)
+    project.add("a1", """
+        op.execute("CREATE TABLE one (id int)")
+        op.execute("COMMIT")
+        op.execute("ALTER TABLE accounts ADD x int")
+        """)  # fmt: skip
+    database.reader("accounts")
+    outcome = gate.run(project, url=database.url(style.driver)).expect(31)
+    assert not outcome.named("lock_try_failed")
+    assert database.has("one")
+    assert "a1 committed a part of its work before it failed" in outcome.message
+
+
+def test_a_commit_before_an_index_concurrently(project: Project, database: Database, gate: CommandLine) -> None:
+    """The statement that the COMMIT is for gets the time that it takes, as in an autocommit block."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project.add("a1", "op.execute('COMMIT'); op.execute('CREATE INDEX CONCURRENTLY accounts_id ON accounts (id)')")
+    writer = database.connect("writer", autocommit=False)
+    writer.execute("INSERT INTO accounts VALUES (1)")
+    run = gate.start(project)
+    database.until_waiting(seconds=0.5)
+    writer.rollback()
+    assert run.wait().expect(0).one("revision_applied")["tries"] == 1
+
+
+def test_a_dry_run_of_env_py(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """An env.py that would roll back at its end is not begun: every revision would stay."""
+    env = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction() as transaction:
+        context.run_migrations()
+        if "dry-run" in context.get_x_argument():
+            transaction.rollback()
+"""
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "CREATE TABLE one (id int)")
+    assert gate.run(project, "-x", "dry-run", "upgrade").expect(2).message == (
+        "-x dry-run asks env.py to roll everything back at its end, and each revision is committed on its own: it would stay. "
+        "Nothing was applied by this run. `sage-migrate upgrade --dry-run` prints the plan and its SQL, `sage-migrate trace` runs "
+        "it on a scratch database."
+    )
+    gate.run(project).expect(0)
 
 
 @NEEDS_COMMIT

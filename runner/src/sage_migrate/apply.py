@@ -66,7 +66,15 @@ class GateEnvironment(EnvironmentContext):
         command = alembic.command.downgrade if run.report.is_downgrade else alembic.command.upgrade
         options = {"cmd": (command, ["revision"], ["sql", "tag"]), "revision": run.destination}
         vars(run.project.config.cmd_opts).update(options)
-        super().__init__(run.project.config, run.project.script, fn=run.steps, destination_rev=run.destination)
+        super().__init__(
+            run.project.config,
+            run.project.script,
+            fn=run.steps,
+            as_sql=False,
+            starting_rev=None,
+            destination_rev=run.destination,
+            tag=None,
+        )
 
     def configure(self, connection: Connection | None = None, *args: Any, **options: Any) -> None:
         """Force one transaction a revision, and take the connection under the gate's watch."""
@@ -127,11 +135,14 @@ class MigrationRun:
             GateError: for everything that ends the run short of its destination.
         """
         started = time.monotonic()
+        self.project.check_dry_run()
         while True:
             try:
                 with self.make_environment():
                     self.project.run_env()
             except BaseException as error:  # env.py may also exit, or be cancelled
+                if self._has_exited_when_done(error):
+                    return self._ended()
                 failure = self._failure(error)
                 if self._is_waiting_for_database(failure, started):
                     log.info(
@@ -161,7 +172,10 @@ class MigrationRun:
         with self._refusals():
             if not self.gate.is_open:
                 self._open_gate(connection)
-            before, self._connection = self._connection, self._enter_database(connection)
+            before = self._connection
+            if before is not None:
+                before.let_go(connection)
+            self._connection = self._enter_database(connection)
             self.gate.check_may_cancel(self._connection.backend)
         beside = before is not None and before.goes_on_beside(connection) and self.gate.backend is before.backend
         self.gate.watch_backend(self._connection.backend, beside=beside)
@@ -590,6 +604,11 @@ class MigrationRun:
                 finally:
                     await session.close()
                 await wait_a_moment()
+
+    def _has_exited_when_done(self, error: BaseException) -> bool:
+        """Tell whether env.py ended itself by ``sys.exit()``, or ``sys.exit(0)``, with no revision at work."""
+        is_success = isinstance(error, SystemExit) and not error.code
+        return is_success and self._position is not None and self._raised is None and self.report.revision is None
 
     def _broken_off_build(self) -> GateError | None:
         """Return what to say of an index whose build met the deadline."""

@@ -6,7 +6,7 @@ Listeners go on this connection and on no engine, so a second engine of a model 
 import contextlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import event
@@ -37,7 +37,10 @@ _CHANGES_SESSION = re.compile(
 ANY_TENANT = "sage_migrate_any_tenant"
 """A schema's name that stands for that of the tenant at hand, so that SQLAlchemy compiles for all what it compiles for one."""
 # Settings, and what SQLAlchemy's inspector reads, change nothing and lock nothing that matters.
-_LEAVES_NOTHING = re.compile(r"\s*(?:SET|RESET|SHOW)\b|\s*SELECT\b.*\bpg_catalog\.", re.IGNORECASE | re.DOTALL)
+_LEAVES_NOTHING = re.compile(
+    r"\s*(?:SET|RESET|SHOW)\b|\s*SELECT\b.*\bpg_catalog\.|\s*(?:BEGIN|COMMIT|END)(?:\s+(?:WORK|TRANSACTION))?\s*;?\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class MigrationConnection:
@@ -57,6 +60,7 @@ class MigrationConnection:
         self._stamped = False
         self._own_timeouts = False
         self._is_patient = False
+        self._was_ended_by_sql = False
         self._idle_since = time.monotonic()
         self.idle_seconds = 0.0
         """How long nothing had been sent before the last statement, or COMMIT."""
@@ -83,10 +87,14 @@ class MigrationConnection:
                 "transaction and their locks add up; limits, lock and guard hold all the same",
                 remedy="call context.configure() before anything that begins a transaction",
             )
-        event.listen(connection, "before_cursor_execute", self._before_statement, retval=True)
-        event.listen(connection, "after_cursor_execute", self._after_statement)
-        event.listen(connection, "commit", self._before_commit)
-        event.listen(connection, "rollback", self._on_rollback)
+        self._listeners: Mapping[str, Callable[..., Any]] = {
+            "before_cursor_execute": self._before_statement,
+            "after_cursor_execute": self._after_statement,
+            "commit": self._before_commit,
+            "rollback": self._on_rollback,
+        }
+        for name, listener in self._listeners.items():
+            event.listen(connection, name, listener, retval=name == "before_cursor_execute")
 
     def enter_schema(self, schema: str, version_table: str, *after: str) -> VersionTableRow | None:
         """Let unqualified names mean ``schema``, then those ``after`` it, and `ANY_TENANT` that one.
@@ -110,6 +118,12 @@ class MigrationConnection:
         if hasattr(driver, "prepare_threshold"):  # psycopg's
             driver.prepare_threshold = None
         return (row[0], row[1], bool(row[2])) if found else None
+
+    def let_go(self, connection: Connection) -> None:
+        """Listen no more where env.py configures the same connection again, as for one schema after the other."""
+        if self._connection is connection:
+            for name, listener in self._listeners.items():
+                event.remove(connection, name, listener)
 
     def goes_on_beside(self, connection: Connection) -> bool:
         """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""
@@ -248,9 +262,12 @@ class MigrationConnection:
     def _after_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self.backend.running = self.left_unfinished = False
         self._idle_since = time.monotonic()
+        is_committed = self._is_committed()
+        # A revision's own COMMIT: driver and SQLAlchemy know nothing of it, and what follows is committed by itself.
+        self._was_ended_by_sql = is_committed and not self._has_autocommit()
         if not _LEAVES_NOTHING.match(statement):
             self._work += 1
-            self.partly_committed = self.partly_committed or self._is_autocommit()
+        self.partly_committed = self.partly_committed or (is_committed and self._work > 0 and not self._stamped)
         self._gate.recorder.end_statement(self._gate)
         if self._is_patient:
             self._is_patient = False
@@ -284,7 +301,20 @@ class MigrationConnection:
         return (self._work > 0 or self.is_external) and not self._is_autocommit()
 
     def _is_autocommit(self) -> bool:
+        return self._was_ended_by_sql or self._has_autocommit()
+
+    def _has_autocommit(self) -> bool:
         return bool(getattr(self._connection.connection, "autocommit", False))
+
+    def _is_committed(self) -> bool:
+        """Tell whether the last statement has left no transaction open, as far as the driver hands on what the server says."""
+        driver: Any = getattr(self._connection.connection, "driver_connection", None)
+        info = getattr(driver, "info", None)  # that of psycopg2, and of psycopg
+        if info is not None:
+            return not info.transaction_status
+        if hasattr(driver, "is_in_transaction"):  # asyncpg's
+            return not driver.is_in_transaction()
+        return self._has_autocommit()
 
     def _before_commit(self, _connection: Connection) -> None:
         self._gate.interruption.check()
@@ -293,9 +323,11 @@ class MigrationConnection:
         self._gate.recorder.commit_sent(self._gate)
         if self._work and not self._stamped:
             self.partly_committed = True
+        self._was_ended_by_sql = False
 
     def _on_rollback(self, _connection: Connection) -> None:
         self._work = 0
+        self._was_ended_by_sql = False
         self.backend.running = False
         self._gate.recorder.rolled_back()
 

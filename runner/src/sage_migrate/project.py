@@ -2,11 +2,13 @@
 
 import argparse
 import configparser
+import contextlib
 import importlib
 import importlib.util
 import inspect
 import os
 import re
+import sys
 import traceback
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,9 @@ from sage_migrate.settings import Settings
 _ASYNC_ENV = re.compile(r"\b(?:async_engine_from_config|create_async_engine|AsyncEngine|AsyncConnection)\b")
 _FLASK_ENV = re.compile(r"^\s*from flask import .*\bcurrent_app\b|\bflask\.current_app\b", re.MULTILINE)
 _URL_DRIVER = re.compile(r"postgres(?:ql)?\+(\w+)://")
+# The dry run that many env.py files have: `with context.begin_transaction() as transaction: … transaction.rollback()`.
+_ROLLS_BACK = re.compile(r"begin_transaction\(\)\s+as\s+(\w+)\b.*\b\1\.rollback\(", re.DOTALL)
+_DRY_RUN = re.compile(r"dry[-_]?run", re.IGNORECASE)
 
 
 class Project:
@@ -35,6 +40,7 @@ class Project:
         self.config = config
         self.script = script
         self.scripts: dict[str, Script] = {}
+        self._declarations: dict[str, Declaration] = {}
         self._locations: list[str] | None = None
         self._application: Any = None
 
@@ -43,9 +49,11 @@ class Project:
         locations = list(self.script.version_locations or ())
         if locations != self._locations:
             self._locations = locations
+            self._declarations.clear()
             vars(self.script).pop("_version_locations", None)  # what Alembic made of the ones before
             self.script.revision_map = RevisionMap(lambda: _checked(self))
-            self.script.get_heads()  # loads it
+            with _as_alembic():
+                self.script.get_heads()  # loads it
 
     def run_env(self) -> None:
         """Run env.py, in the context of its Flask application where it asks for one, as ``flask db`` does.
@@ -53,16 +61,36 @@ class Project:
         Raises:
             UsageError: that application is not to be found.
         """
-        source = (Path(self.script.dir) / "env.py").read_text(encoding="utf-8", errors="replace")
-        if not _FLASK_ENV.search(source) or not _installed("flask"):
+        with _as_alembic(), self._application_context():
             self.script.run_env()
-            return
+
+    def check_dry_run(self) -> None:
+        """Refuse an argument that asks env.py to roll back at its end: by then every revision is committed.
+
+        Raises:
+            UsageError: nothing was applied yet.
+        """
+        argument = next(filter(_DRY_RUN.match, getattr(self.config.cmd_opts, "x", None) or ()), None)
+        if argument and _ROLLS_BACK.search(self.env_source):
+            raise UsageError(
+                f"-x {argument} asks env.py to roll everything back at its end, and each revision is committed on its own: "
+                "it would stay.",
+                remedy="`sage-migrate upgrade --dry-run` prints the plan and its SQL, `sage-migrate trace` runs it on a scratch database.",
+            )
+
+    @property
+    def env_source(self) -> str:
+        """What env.py says."""
+        return (Path(self.script.dir) / "env.py").read_text(encoding="utf-8", errors="replace")
+
+    def _application_context(self) -> contextlib.AbstractContextManager[Any]:
+        if not _FLASK_ENV.search(self.env_source) or not _installed("flask"):
+            return contextlib.nullcontext()
         if importlib.import_module("flask").has_app_context():
-            self.script.run_env()
-            return
+            return contextlib.nullcontext()
         self._application = self._application or _load_flask_application()
-        with self._application.app_context():
-            self.script.run_env()
+        context: contextlib.AbstractContextManager[Any] = self._application.app_context()
+        return context
 
     @property
     def heads(self) -> tuple[str, ...]:
@@ -71,8 +99,10 @@ class Project:
 
     def declaration(self, revision: str) -> Declaration:
         """Return what the revision's file declares for the gate."""
-        script = self.scripts[revision]
-        return declaration_of(script.module, script.path)
+        if revision not in self._declarations:
+            script = self.scripts[revision]
+            self._declarations[revision] = declaration_of(script.module, script.path)
+        return self._declarations[revision]
 
     def resolve(self, target: str) -> tuple[str, ...]:
         """Return the revisions that ``target`` (``head``, ``heads``, ``branch@head``, an id) stands for.
@@ -165,7 +195,7 @@ def env_url(settings: Settings, project: Project) -> str | None:
     own = _URL_DRIVER.match(_main_option(project.config, "sqlalchemy.url") or "")
     if own and _installed(own[1]):
         return url.with_driver(own[1])
-    source = (Path(project.script.dir) / "env.py").read_text(encoding="utf-8", errors="replace")
+    source = project.env_source
     preferred = ("asyncpg", "psycopg") if _ASYNC_ENV.search(source) else ("psycopg2", "psycopg")
     return url.with_driver(next((driver for driver in preferred if _installed(driver)), None))
 
@@ -181,6 +211,17 @@ def offer_url(settings: Settings, project: Project) -> None:
     project.config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
     if settings.database_url.hosts and os.environ.get("DATABASE_URL") != settings.database_url.text:
         os.environ["DATABASE_URL"] = url
+
+
+@contextlib.contextmanager
+def _as_alembic() -> Iterator[None]:
+    """Let applications that look at who imports them (``"alembic" in sys.argv[0]``) see what they know."""
+    ours = sys.argv[0]
+    sys.argv[0] = os.path.join(os.path.dirname(ours), "alembic")  # noqa: PTH118, PTH120  of an empty one too
+    try:
+        yield
+    finally:
+        sys.argv[0] = ours
 
 
 def _read_config(settings: Settings) -> Config:

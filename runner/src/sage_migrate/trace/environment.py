@@ -85,7 +85,7 @@ class Environment:
         with only_scratch_connections(self.database) as refusals, contextlib.redirect_stdout(sys.stderr):
             try:
                 with environment:
-                    self.project.script.run_env()
+                    self.project.run_env()
             except BaseException:
                 if refusals:
                     raise refusals[0] from None
