@@ -76,7 +76,27 @@ _REVISIONS = (
         sa.Column('order_id', sa.BigInteger, sa.ForeignKey('orders.id'), nullable=False))""",
     ),
 )
-_LOOP, _PARALLEL, _PSQL, _FLEET = "shell loop", "loop on two cores", "psql", "fleet"
+# What a fleet would cost without the gate: Alembic's own classes on one connection, as its cookbook sets the schema.
+_IN_PROCESS = """
+import os, sys
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, text
+
+config = Config("alembic.ini")
+script = ScriptDirectory.from_config(config)
+with create_engine(os.environ["DATABASE_URL"]).connect() as connection:
+    for tenant in sys.argv[1:]:
+        connection.execute(text(f'SET search_path TO "{tenant}"'))
+        connection.commit()
+        connection.dialect.default_schema_name = tenant
+        with EnvironmentContext(config, script, fn=lambda heads, _: script._upgrade_revs("head", heads)) as environment:
+            environment.configure(connection=connection, transaction_per_migration=True)
+            with environment.begin_transaction():
+                environment.run_migrations()
+"""
+_LOOP, _PARALLEL, _ALEMBIC, _PSQL, _FLEET = "shell loop", "loop on two cores", "Alembic in one process", "psql", "fleet"
 _SLOWEST = {_LOOP: 15.0, _PARALLEL: 4.0}
 _PSQL_BOUND, _NO_OP_SECONDS, _MEMORY_BOUND, _LINEAR_BOUND = 2.0, 5.0, 1.15, 1.25
 
@@ -149,6 +169,11 @@ class Bench:
                 return max(threads.map(one, range(sample)))
 
         return self._time(tenants, sample, work)
+
+    def in_process(self, url: str, tenants: int) -> Run:
+        """Upgrade all of them by Alembic in one process, without the gate."""
+        command: Sequence[str | Path] = (sys.executable, "-c", _IN_PROCESS, *map(_tenant, range(tenants)))
+        return self._time(tenants, tenants, lambda: self._run(command, url))
 
     def psql(self, url: str, tenants: int) -> Run:
         """Replay what Alembic prints for ``upgrade head --sql``, a transaction a revision, over one connection."""
@@ -224,8 +249,9 @@ def main() -> int:
             bench.check(url, arguments.sample)
             bench.drop(url)
             print(name, runs[name], flush=True)
-        turns: dict[str, list[Run]] = {_PSQL: [], _FLEET: []}
+        turns: dict[str, list[Run]] = {_ALEMBIC: [], _PSQL: [], _FLEET: []}
         contenders: Mapping[str, Callable[[str], Run]] = {
+            _ALEMBIC: lambda url: bench.in_process(url, tenants),
             _PSQL: lambda url: bench.psql(url, tenants),
             _FLEET: lambda url: bench.fleet(url, tenants, *concurrency),
         }
@@ -235,7 +261,7 @@ def main() -> int:
                 turns[name].append(work(url))
                 bench.check(url, tenants)
                 print(name, turns[name][-1], flush=True)
-                if name == _PSQL:
+                if name != _FLEET:
                     bench.drop(url)
         for name, each in turns.items():
             runs[name] = statistics.median_low(each)
@@ -306,6 +332,7 @@ def _page(runs: Mapping[str, Run], no_op: Run, circumstances: str, sample: int, 
             f"at least {_SLOWEST[_LOOP]:g}",
         ),
         (f"the same, two at a time (a sample of {sample})", runs[_PARALLEL], f"at least {_SLOWEST[_PARALLEL]:g}"),
+        ("Alembic in one process, without the gate", runs[_ALEMBIC], ""),
         ("psql, the same SQL over one connection", runs[_PSQL], f"at least {1 / _PSQL_BOUND:g}"),
         ("`sage-migrate fleet upgrade`", fleet, ""),
     ]
@@ -338,9 +365,10 @@ Nothing to do in any of {no_op.tenants:,}: **{no_op.seconds:.1f} s**, Python's s
 
 {f"**Missed: {', '.join(missed)}.**" if missed else "Every bound was kept."}
 
-The fleet commits each revision of each tenant on its own, watches it for stalls and verifies its version table; psql and the loop
-do neither, and psql is stopped by the first tenant that is broken. The loop starts Python, reads the history and connects for each
-tenant; the fleet does so once, then once for a hundred ([how](../fleet.md#how-it-is-done)).
+What is above psql is Alembic's: to run a revision's code and to make SQL of it takes more than to execute that SQL, in one process
+without the gate too. The fleet does it in several processes at a time; it commits each revision of each tenant on its own, watches
+it for stalls and verifies its version table. psql is stopped by the first tenant that is broken. The loop starts Python, reads the
+history and connects for each tenant; the fleet does so once, then once for a hundred ([how](../fleet.md#how-it-is-done)).
 
 ```sh
 python -m bench.fleet                       # writes this page
