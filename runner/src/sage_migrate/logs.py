@@ -3,11 +3,12 @@
 import json
 import logging
 import sys
-import threading
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Mapping, MutableMapping
 from functools import cached_property
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import structlog
 
 from sage_migrate.progress_line import ProgressLine
 
@@ -18,7 +19,6 @@ class _Events:
     def __init__(self) -> None:
         self.as_json = True
         self._stream: Any = sys.stdout
-        self._one_at_a_time = threading.Lock()
         self.fields: dict[str, object] = {}
         """What every line says besides: in a fleet, whose it is."""
         self.progress_line: ProgressLine | None = None
@@ -28,45 +28,43 @@ class _Events:
         """Write every event as a line of ``stream``, from now on."""
         self.as_json, self._stream = as_json, stream
         self.progress_line = stream if isinstance(stream, ProgressLine) else None
-        self.__dict__.pop("_render", None)
+        for made in ("renderer", "_logger"):
+            self.__dict__.pop(made, None)
 
-    def info(self, event: str, /, **fields: object) -> None:
-        """Tell what goes as it should."""
-        self._write("info", event, fields)
+    # Made at the first event, since most commands of review time have none, and structlog takes longer than they do.
+    @cached_property
+    def renderer(self) -> Any:
+        """What turns an event into a line."""
+        import structlog
 
-    def warning(self, event: str, /, **fields: object) -> None:
-        """Tell what somebody should look at."""
-        self._write("warning", event, fields)
-
-    def error(self, event: str, /, **fields: object) -> None:
-        """Tell what ended short."""
-        self._write("error", event, fields)
-
-    def line(self, level: str, event: str, fields: dict[str, object]) -> str:
-        """Return an event as a line, with what a person looks for at its start."""
-        now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        first: dict[str, object] = {"timestamp": now, "level": level, "event": event}
-        if "message" in fields:
-            first["message"] = None  # in its place; the value comes with the others
-        return self._render(first | fields | self.fields)
-
-    def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
-        line = self.line(level, event, fields)
-        with self._one_at_a_time:
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
+        if self.as_json:
+            encode = json.JSONEncoder(default=str).encode  # json.dumps would make an encoder for each event
+            return structlog.processors.JSONRenderer(lambda event, **_: encode(event))
+        return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
 
     @cached_property
-    def _render(self) -> Callable[[dict[str, object]], str]:
-        if self.as_json:
-            return json.JSONEncoder(default=str).encode  # json.dumps would make an encoder for each event
-        import structlog  # for a person alone: it is a tenth of what a run with nothing to do takes
+    def _logger(self) -> Any:
+        import structlog
 
-        console = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
-        return lambda event: str(console(None, "", event))
+        return structlog.wrap_logger(
+            structlog.PrintLogger(self._stream),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                lambda _logger, _method, event: {**_put_event_first(_logger, _method, event), **self.fields},
+                self.renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+            context_class=dict,
+            cache_logger_on_first_use=False,
+        ).bind()
+
+    def __getattr__(self, level: str) -> Any:
+        """Return the logger's method for ``level``."""
+        return getattr(self._logger, level)
 
 
-log = _Events()
+log: Any = _Events()
 
 
 def configure_logs(log_format: str | None, *, stream: TextIO | None = None) -> None:
@@ -81,9 +79,12 @@ def adopt_standard_logging() -> None:
 
     env.py usually calls ``logging.config.fileConfig``; which loggers speak, and how loud, stays its choice.
     """
-    if not log.as_json:
+    import structlog
+
+    renderer = log.renderer
+    if not isinstance(renderer, structlog.processors.JSONRenderer):
         return
-    formatter = _JSONFormatter()
+    formatter = _JSONFormatter(renderer)
     loggers = [
         logging.root,
         *(each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)),
@@ -97,9 +98,28 @@ def adopt_standard_logging() -> None:
 class _JSONFormatter(logging.Formatter):
     """Render a record of the standard library as an event."""
 
+    def __init__(self, renderer: "structlog.processors.JSONRenderer") -> None:
+        super().__init__()
+        self._renderer = renderer
+
     def format(self, record: logging.LogRecord) -> str:
         """Return one line; a traceback becomes a field of it."""
-        fields: dict[str, object] = {"logger": record.name, "message": record.getMessage()}
+        import structlog
+
+        event = {
+            "event": "log",
+            "logger": record.name,
+            "message": record.getMessage(),
+            "level": record.levelname.lower(),
+            **log.fields,
+        }
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return log.line(record.levelname.lower(), "log", fields)
+            event["traceback"] = self.formatException(record.exc_info)
+        stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", event)
+        return str(self._renderer(None, "", dict(_put_event_first(None, "", stamped))))
+
+
+def _put_event_first(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Put what a person looks for at the start of the line."""
+    first: dict[str, Any] = {key: event.pop(key) for key in ("timestamp", "level", "event", "message") if key in event}
+    return first | dict(event)
