@@ -16,7 +16,7 @@ from sage_migrate.lint.sql import parse
 def test_recipes_are_clean(recipe: Recipe) -> None:
     """No finding in any revision, on the tables that were there before."""
     schema = Schema()
-    for parsed in parse(recipe.before):
+    for parsed in parse(";\n".join(recipe.before)):
         for action in parsed.actions:
             schema.apply(action)
     for release in recipe.releases:
