@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from harness.command import CommandLine
+from harness.command import PATIENT, CommandLine
 from harness.env_files import ASYNC, SYNC
 from harness.postgres import Database
 from harness.project import Project
@@ -154,6 +154,25 @@ def test_reader_of_one_keeps_no_other_waiting(project: Project, database: Databa
     assert f"reporting with pid {reader.info.backend_pid}" in failed["message"]
     reader.rollback()
     assert states(gate.run(project, *FLEET).expect(0))["applied"] == ["tenant_2"]
+
+
+def test_lock_that_was_not_had_is_tried_again(project: Project, database: Database, gate: CommandLine) -> None:
+    """The revision that waited and those after it are applied when the reader has left, in that tenant and the next."""
+    make_schemas(database, ["tenant_0", "tenant_1"])
+    database.execute("CREATE TABLE tenant_0.people (id int); CREATE TABLE tenant_1.people (id int)")
+    reader = database.reader("tenant_0.people")
+    project.add("a1", "ALTER TABLE people ADD name text")
+    project.add("b2", "CREATE TABLE orders (id int)")
+    run = gate.start(project, *FLEET, *PATIENT, "--concurrency", "1")
+    database.until_waiting(seconds=0.1)
+    database.until("NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    reader.rollback()
+    outcome = run.wait().expect(0)
+    assert states(outcome) == {"applied": ["tenant_0", "tenant_1"]}
+    first, second = outcome.named("tenant_done")
+    assert (first["applied"], second["applied"]) == (["a1", "b2"], ["a1", "b2"])
+    assert first["tries"] > second["tries"] == 2
+    assert (version_of(database, "tenant_0"), version_of(database, "tenant_1")) == (["b2"], ["b2"])
 
 
 def test_dropped_and_made_in_the_middle(project: Project, database: Database, gate: CommandLine) -> None:
