@@ -20,7 +20,7 @@ from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, server_mes
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
 from sage_migrate.online import OnlineLeftError, check_fits, estimate_statement
-from sage_migrate.preflight.position import VERSION_TABLE_SQL, VersionTableRow
+from sage_migrate.preflight.position import VERSION_TABLE_SQL, VersionTable
 from sage_migrate.session import KEEPALIVE, quote_identifier, quote_literal, search_path_sql, set_config_sql
 
 _OWN_TIMEOUT = re.compile(
@@ -96,17 +96,17 @@ class MigrationConnection:
         for name, listener in self._listeners.items():
             event.listen(connection, name, listener, retval=name == "before_cursor_execute")
 
-    def enter_schema(self, schema: str, version_table: str, *after: str) -> VersionTableRow | None:
+    def enter_schema(self, schema: str, version_table: str, *after: str) -> VersionTable | None:
         """Let unqualified names mean ``schema``, then those ``after`` it, and `ANY_TENANT` that one.
 
-        Return what is told of its version table, nothing of one that is not there, and None where there is no such schema.
+        Return its version table, which need not exist, and None where there is no such schema.
         What a driver has prepared for the tables of one schema must not meet those of another.
         """
         exists = f"EXISTS (SELECT FROM pg_namespace WHERE nspname = {quote_literal(schema)})"
-        table = quote_literal(f"{quote_identifier(schema)}.{quote_identifier(version_table)}")
-        ((_, found, *row),) = self._execute_raw(
-            f"{search_path_sql(schema, *after)}, {exists}, found.* FROM (SELECT) AS one"
-            f" LEFT JOIN ({VERSION_TABLE_SQL} WHERE class.oid = to_regclass({table})) AS found ON true",
+        table = f"quote_ident({quote_literal(schema)}) || '.' || quote_ident({quote_literal(version_table)})"
+        ((_, found, spelled, name, comment, may_comment),) = self._execute_raw(
+            f"{search_path_sql(schema, *after)}, {exists}, spelled, found.* FROM (SELECT {table} AS spelled) AS asked"
+            f" LEFT JOIN LATERAL ({VERSION_TABLE_SQL} WHERE class.oid = to_regclass(spelled)) AS found ON true",
             keep=True,
         )
         dialect: Any = self._connection.dialect
@@ -117,7 +117,9 @@ class MigrationConnection:
         driver: Any = self._connection.connection.driver_connection
         if hasattr(driver, "prepare_threshold"):  # psycopg's
             driver.prepare_threshold = None
-        return (row[0], row[1], bool(row[2])) if found else None
+        if not found:
+            return None
+        return VersionTable(name=spelled, exists=name is not None, comment=comment, may_comment=bool(may_comment))
 
     def let_go(self, connection: Connection) -> None:
         """Listen no more where env.py configures the same connection again, as for one schema after the other."""

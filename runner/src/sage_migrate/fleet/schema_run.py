@@ -27,11 +27,10 @@ from sage_migrate.migration_connection import ANY_TENANT
 from sage_migrate.online import has_online, online_runner
 from sage_migrate.preflight.position import (
     Position,
-    VersionTableRow,
+    VersionTable,
     find_version_table,
     make_position,
     read_versions,
-    version_table_name,
 )
 from sage_migrate.project import offer_url
 from sage_migrate.session import Session, connect_by_url, quote_identifier, quote_literal, search_path_sql
@@ -89,7 +88,9 @@ class SchemaRun(MigrationRun):
         self._checked: list[TenantPosition] = []
         self._held: int | None = None
         """The key of the tenant's lock that is held: given back for the next one's, or with the session."""
-        self._found: VersionTableRow | None = None
+        self._table = ""
+        """The version table's name, as the server spells it."""
+        self._found: VersionTable | None = None
         """What was read of the schema's version table and is not used yet."""
         self._done = 0
 
@@ -173,22 +174,25 @@ class SchemaRun(MigrationRun):
     def has_version_table(self, context: MigrationContext) -> bool:
         """Answer for Alembic whether the schema has its version table."""
         if self._found is None:
-            self._found = find_version_table(context)
-        return self._found[0] is not None
+            self._found = replace(find_version_table(context), name=self._table)
+        return self._found.exists
 
     def ensure_version_table(self, context: MigrationContext, *, purge: bool = False) -> None:
         """Make the schema's version table for Alembic, which asks when it has found no version."""
         assert not purge, "no command of ours purges"
         assert context.connection is not None
         if not self.has_version_table(context):
+            assert self._found is not None
             with contextlib.nullcontext() if context.connection.in_transaction() else context.connection.begin():
                 context._version.create(context.connection, checkfirst=False)  # noqa: SLF001  as the method that this one replaces
-            self._found = None  # what it is called, and whose it is, the server says
+            self._found = replace(self._found, exists=True, may_comment=True)
 
     def read_position(self, heads: tuple[str, ...], context: MigrationContext) -> Position:
         """Return the position by what was read when Alembic asked; the next try reads it anew."""
-        (table, comment, may_comment), self._found = self._found or find_version_table(context), None
-        return make_position(heads, table or version_table_name(context), comment, self._known, may_comment=may_comment)
+        self.has_version_table(context)
+        table, self._found = self._found, None
+        assert table is not None
+        return make_position(heads, table, self._known)
 
     def _known(self) -> dict[str, Known]:
         if self._worker.known is None:
@@ -264,6 +268,7 @@ class SchemaRun(MigrationRun):
                 f"There is no schema {self.schema}.",
                 remedy="Take the tenant out of the source, or create its schema.",
             )
+        self._table = self._found.name
         self._environment.get_context().version_table_schema = self.schema
 
     def _check(self, task: CheckTenants) -> list[TenantPosition]:

@@ -19,7 +19,17 @@ VERSION_TABLE_SQL = (
     " JOIN pg_namespace AS space ON space.oid = class.relnamespace"
 )
 """What is told of a version table: its name, its comment, and whether the current role may write one."""
-VersionTableRow = tuple[str | None, str | None, bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionTable:
+    """What the server tells of a version table, or of one that is to be made."""
+
+    name: str
+    """Qualified and quoted."""
+    exists: bool = False
+    comment: str | None = None
+    may_comment: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,38 +118,29 @@ def read_position(
     heads: tuple[str, ...], context: MigrationContext, known: Callable[[], Mapping[str, Known]]
 ) -> Position:
     """Read the version table's real name, its comment and whether the current role may write one."""
-    table, comment, may_comment = find_version_table(context)
-    return make_position(heads, table or version_table_name(context), comment, known, may_comment=may_comment)
+    return make_position(heads, find_version_table(context), known)
 
 
-def version_table_name(context: MigrationContext) -> str:
-    """Return the version table's name as Alembic was told it, quoted."""
-    name = quote_identifier(context.version_table)
-    return f"{quote_identifier(context.version_table_schema)}.{name}" if context.version_table_schema else name
-
-
-def find_version_table(context: MigrationContext) -> VersionTableRow:
-    """Read what is told of the version table, nothing of one that is not there."""
+def find_version_table(context: MigrationContext) -> VersionTable:
+    """Ask the server for the version table, by the name that Alembic was told."""
     assert context.connection is not None
+    name = quote_identifier(context.version_table)
+    if context.version_table_schema:
+        name = f"{quote_identifier(context.version_table_schema)}.{name}"
     sql = text(f"{VERSION_TABLE_SQL} WHERE class.oid = to_regclass(:name)")
-    row = context.connection.execute(sql, {"name": version_table_name(context)}).one_or_none()
-    return (None, None, False) if row is None else (row[0], row[1], bool(row[2]))
+    row = context.connection.execute(sql, {"name": name}).one_or_none()
+    if row is None:
+        return VersionTable(name=name)
+    return VersionTable(name=row[0], exists=True, comment=row[1], may_comment=bool(row[2]))
 
 
-def make_position(
-    heads: Iterable[str],
-    table: str,
-    comment: str | None,
-    known: Callable[[], Mapping[str, Known]],
-    *,
-    may_comment: bool,
-) -> Position:
-    """Return the position that these heads and this comment of the version table tell."""
-    lineage = parse_lineage(comment)
+def make_position(heads: Iterable[str], table: VersionTable, known: Callable[[], Mapping[str, Known]]) -> Position:
+    """Return the position that these heads and the comment of the version table tell."""
+    lineage = parse_lineage(table.comment)
     return Position(
-        table=table,
+        table=table.name,
         current=tuple(sorted(heads)),
         lineage=lineage,
         lineage_is_stale=lineage.merge(known()).revisions != lineage.revisions,
-        may_comment=may_comment,
+        may_comment=table.may_comment,
     )
