@@ -85,6 +85,7 @@ def test_one_that_fails_hides_no_other(project: Project, database: Database, gat
     assert outcome.termination["status"] == 50
     (third,) = [event for event in outcome.named("tenant_failed") if event["tenant"] == "tenant_3"]
     assert (third["exit_status"], third["revision"], third["sqlstate"], third["applied"]) == (40, "a1", "42P07", [])
+    assert not database.has("tenant_3.alembic_version"), "the first revision was rolled back whole, its table included"
     (seventh,) = [event for event in outcome.named("tenant_failed") if event["tenant"] == "tenant_7"]
     assert (seventh["exit_status"], seventh["revision"], seventh["applied"]) == (40, "c3", ["a1", "b2"])
     assert {event["tenant"] for event in outcome.named("revision_started")} == set(broken)

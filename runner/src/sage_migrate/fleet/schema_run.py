@@ -183,8 +183,8 @@ class SchemaRun(MigrationRun):
         assert context.connection is not None
         if not self.has_version_table(context):
             assert self._found is not None
-            with contextlib.nullcontext() if context.connection.in_transaction() else context.connection.begin():
-                context._version.create(context.connection, checkfirst=False)  # noqa: SLF001  as the method that this one replaces
+            # Within the first revision's transaction, which begins here: a revision that fails leaves no table either.
+            context._version.create(context.connection, checkfirst=False)  # noqa: SLF001  as the method that this one replaces
             self._found = replace(self._found, exists=True, may_comment=True)
 
     def read_position(self, heads: tuple[str, ...], context: MigrationContext) -> Position:
