@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.e2e.release import Release
 from tests.e2e.services import BASE, HERE, Service
@@ -14,17 +15,18 @@ CLIENT = (HERE / "load_client.py").read_text(encoding="utf-8")
 
 
 @contextmanager
-def no_failed_request(release: Release) -> Iterator[None]:
-    """Use the application all along, and see to it that every single request is answered."""
+def no_failed_request(release: Release) -> Iterator[dict[str, Any]]:
+    """Use the application all along, and see to it that every single request is answered; in the end give the account."""
+    account: dict[str, Any] = {}
     release.kubectl("apply", "--filename=-", stdin=json.dumps(_pod(release.service)))
     until(lambda: '"started"' in _log(release), "the load's first request was answered")
-    yield
+    yield account
     release.settle()  # the last pods that were replaced have gone
     # The pod ends with its first process, and may take this one with it: what counts is how the pod ended.
     end = ("exec", POD, "--", "python", "-c", "import os; os.kill(1, 15)")
     release.cluster.run("kubectl", "--namespace", release.namespace, *end, check=False)
     release.kubectl("wait", f"pod/{POD}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=30s")
-    account = json.loads(_log(release).splitlines()[-1])["ended"]
+    account.update(json.loads(_log(release).splitlines()[-1])["ended"])
     print(f"load: {account['requests']} requests, the longest took {account['longest_seconds']} s")  # noqa: T201  for the report
     assert account["requests"] > 100, account
     assert account["failures"] == [], account

@@ -1,6 +1,7 @@
-"""Use a service without a pause until SIGTERM, each request on a new connection; runs in a pod.
+"""Use a service all along until SIGTERM, each request on a new connection; runs in a pod.
 
-Prints a line when the first answer came, and at the end one that counts the requests and names all that failed.
+Prints a line when the first answer came, and at the end one that counts the requests and names all that failed. What was
+written and is then read otherwise is a failure too.
 """
 
 import http.client
@@ -21,11 +22,29 @@ PATIENCE_SECONDS = 10
 
 @dataclass(kw_only=True)
 class Account:
-    """What one worker met."""
+    """What one worker did, and what it met."""
 
+    things: int = 0
     requests: int = 0
     longest_seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+
+    def ask(self, host: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Send one request after a pause, and return the answer; a failure is noted, and None."""
+        time.sleep(PAUSE_SECONDS)
+        started = time.monotonic()
+        try:
+            return ask(host, method, path, body)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            self.fail(f"{method} {path}: {type(error).__name__} {error}")
+            return None
+        finally:
+            self.requests += 1
+            self.longest_seconds = max(self.longest_seconds, time.monotonic() - started)
+
+    def fail(self, what: str) -> None:
+        """Note a failure, and when it was."""
+        self.failures.append(f"{datetime.now(UTC).time().isoformat('milliseconds')} {what}")
 
 
 def ask(host: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -42,22 +61,21 @@ def ask(host: str, method: str, path: str, body: dict[str, Any] | None = None) -
     return json.loads(content)
 
 
-def work(host: str, things: str, stop: threading.Event) -> Account:
-    """Write and read in turn."""
+def work(host: str, things: str, number: int, stop: threading.Event) -> Account:
+    """Make a thing, list, change the thing and read it back, in turn; what was begun is done before the end."""
     account = Account()
-    while not stop.wait(PAUSE_SECONDS):
-        writes = account.requests % 2 == 0
-        started = time.monotonic()
-        try:
-            if writes:
-                ask(host, "POST", things, {"title": "under load"})
-            else:
-                ask(host, "GET", f"{things}?limit=5")
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            at = datetime.now(UTC).time().isoformat("milliseconds")
-            account.failures.append(f"{at} {'POST' if writes else 'GET'}: {type(error).__name__} {error}")
-        account.requests += 1
-        account.longest_seconds = max(account.longest_seconds, time.monotonic() - started)
+    while not stop.is_set():
+        title = f"load {number}-{account.things}"
+        made = account.ask(host, "POST", things, {"title": title})
+        account.ask(host, "GET", f"{things}?limit=5")
+        if made is None:
+            continue
+        account.things += 1
+        title += " changed"
+        account.ask(host, "PATCH", f"{things}/{made['id']}", {"title": title})
+        found = account.ask(host, "GET", f"{things}/{made['id']}")
+        if found is not None and found["title"] != title:
+            account.fail(f"GET {things}/{made['id']}: {found['title']!r} in place of {title!r}")
     return account
 
 
@@ -82,9 +100,10 @@ def main(host: str, owners: str, things: str) -> None:
     say(started=owner["id"])
     owned = things.format(id=owner["id"])
     with ThreadPoolExecutor(WORKERS) as pool:
-        workers = [pool.submit(work, host, owned, stop) for _ in range(WORKERS)]
+        workers = [pool.submit(work, host, owned, number, stop) for number in range(WORKERS)]
     accounts = [worker.result() for worker in workers]
     total = Account(
+        things=sum(account.things for account in accounts),
         requests=sum(account.requests for account in accounts),
         longest_seconds=round(max(account.longest_seconds for account in accounts), 3),
         failures=sorted(failure for account in accounts for failure in account.failures),

@@ -1,4 +1,4 @@
-"""A service that is not ours: keeps what is posted to it, and lists it, until SIGTERM."""
+"""A service that is not ours: keeps what is sent to it, and shows it, until SIGTERM."""
 
 import asyncio
 import json
@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from asyncio import StreamReader, StreamWriter
+from uuid import UUID
 
 import asyncpg
 
@@ -18,11 +19,17 @@ async def main() -> None:
 
         async def answer(reader: StreamReader, writer: StreamWriter) -> None:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            if head.startswith("POST"):
-                length = re.search(r"(?i)^content-length: *(\d+)", head, re.MULTILINE)
-                title = (await reader.readexactly(int(length[1]) if length else 0)).decode()
+            method, path, _ = head.split(" ", 2)
+            order = path.partition("?")[0].removeprefix("/orders").strip("/")
+            length = re.search(r"(?i)^content-length: *(\d+)", head, re.MULTILINE)
+            title = json.loads(await reader.readexactly(int(length[1]))).get("title") if length else None
+            if method == "POST":
                 insert = "INSERT INTO orders (id, title) VALUES (gen_random_uuid(), $1) RETURNING id"
                 content: object = {"id": str(await pool.fetchval(insert, title))}
+            elif method == "PATCH":
+                content = await pool.execute("UPDATE orders SET title = $2 WHERE id = $1", UUID(order), title)
+            elif order:
+                content = {"title": await pool.fetchval("SELECT title FROM orders WHERE id = $1", UUID(order))}
             else:
                 content = [str(row["id"]) for row in await pool.fetch("SELECT id FROM orders LIMIT 5")]
             body = json.dumps(content).encode()
