@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.cluster import Cluster
 from tests.e2e.database import Database, created
 from tests.e2e.images import DERIVED, cluster_with_sample, derive
+from tests.e2e.recipes import make_recipe_service
 from tests.e2e.release import HELMS, HelmRun, Release
 from tests.e2e.services import SAMPLE, Service, make_new_service, make_orders
 
@@ -52,6 +53,12 @@ def new_service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> S
     service = make_new_service(cluster, tmp_path_factory.mktemp("new") / "order-intake")
     derive(cluster, service, "summary", "archive", "mistake")
     return service
+
+
+@pytest.fixture(scope="session")
+def recipe_service(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Service:
+    """Return the sample as the releases of the recipes change it."""
+    return make_recipe_service(cluster, tmp_path_factory.mktemp("recipes"))
 
 
 @pytest.fixture(scope="session")

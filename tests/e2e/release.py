@@ -158,6 +158,12 @@ class Release:
         command = ("kubectl", "--namespace", self.namespace, "logs", f"job/{self.service.migration}")
         return self.cluster.run(*command, check=False).stdout
 
+    def evict(self, pod: str) -> None:
+        """Evict a pod, as a drained node does; one that is deleted would be no disruption."""
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+        self.kubectl("create", "--raw", path, "--filename=-", stdin=json.dumps(eviction))
+
     def settle(self) -> None:
         """Wait until the pods that a rollout replaced are gone, and the counts in every status say so."""
 
@@ -205,3 +211,8 @@ def succeeded(run: HelmRun) -> HelmRun:
     """Return ``run``, which has to have ended well."""
     assert run.exit_status == 0, f"{run.command}\nended with {run.exit_status}:\n{run.output}"
     return run
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Tell whether the pod gets requests."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))

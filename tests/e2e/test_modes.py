@@ -1,7 +1,7 @@
 """A plain Job in place of the hook, applied by kubectl: readiness is the gate."""
 
 from tests.e2e.load import no_failed_request
-from tests.e2e.release import NAME, Manifest, Release
+from tests.e2e.release import NAME, Manifest, Release, is_ready
 from tests.e2e.services import BASE, HERE, SAMPLE
 from tests.e2e.waiting import until
 
@@ -46,8 +46,3 @@ def test_plain_job_gates_by_readiness(release: Release) -> None:
         apply(release, "archive")
         release.settle()
     assert release.images() == {"archive"}
-
-
-def is_ready(pod: Manifest) -> bool:
-    """Tell whether the pod gets requests."""
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))

@@ -3,7 +3,6 @@
 The image "waiting" stops in the middle of its revision until the test gives permission.
 """
 
-import json
 from collections.abc import Callable
 
 import pytest
@@ -71,9 +70,7 @@ def test_evicted_runner_is_replaced(release: Release, database: Database, permis
         await_the_middle(database)
         (first,) = release.migration_pods()
         name = first["metadata"]["name"]
-        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
-        path = f"/api/v1/namespaces/{release.namespace}/pods/{name}/eviction"
-        release.kubectl("create", "--raw", path, "--filename=-", stdin=json.dumps(eviction))
+        release.evict(name)
         until(
             lambda: [pod["metadata"]["name"] for pod in release.migration_pods()] not in ([], [name]),
             "the Job has made another pod",
