@@ -26,14 +26,15 @@ def describe_machine(server: ScratchServer, program: str) -> str:
     """Return the beginning of a sentence: the day, the machine, the versions."""
     postgresql = fetch(server.url(), "SHOW server_version")[0][0]
     return (
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m {program}` on {os.cpu_count()} cores of {_processor()} "
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m {program}` on {os.cpu_count()} cores of {name_processor()} "
         f"({platform.system()} {platform.machine()}), server and all else together{_priority()}: PostgreSQL {postgresql} "
         f"(fsync off), Python {platform.python_version()}, Alembic {version('alembic')}, SQLAlchemy {version('sqlalchemy')}, "
         f"sage-migrate {version('sage-migrate')}"
     )
 
 
-def _processor() -> str:
+def name_processor() -> str:
+    """Return what the machine calls its processor."""
     try:
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     except OSError:
