@@ -45,6 +45,17 @@ def test_argo_cd_runs_the_job_before_the_wave_of_the_release(helm: Helm) -> None
     }
 
 
+def test_flux_is_not_asked_for_a_log(helm: Helm) -> None:
+    """The same release as Helm's own but for one annotation, on the Job and on the test."""
+    policy = "helm.sh/hook-output-log-policy"
+    of_helm, of_flux = (helm.render(APP, values(mode, **FULL)) for mode in ("helm", "flux"))
+    asked = [
+        m["metadata"]["annotations"].pop(policy) for m in of_helm if policy in m["metadata"].get("annotations", {})
+    ]
+    assert asked == ["hook-failed", "hook-failed"]
+    assert of_flux == of_helm
+
+
 @pytest.mark.parametrize("mode", ["argocd", "job"])
 def test_helm_sees_no_hook_in_another_mode(helm: Helm, mode: str) -> None:
     """Argo CD would take a Helm hook for one of its own, and `kubectl apply` for nothing."""
@@ -93,8 +104,8 @@ def test_plain_job_runs_as_the_application(helm: Helm) -> None:
 def test_modes_differ_in_nothing_else(helm: Helm) -> None:
     """The pod is the same, but for the account that exists when it starts."""
     given = {"serviceAccount": {"name": "migrator"}}
-    specs = [the(helm.render(APP, values(mode, **given)), "Job")["spec"] for mode in ("helm", "argocd", "job")]
-    assert specs[0] == specs[1] == specs[2]
+    specs = [the(helm.render(APP, values(mode, **given)), "Job")["spec"] for mode in ("helm", "flux", "argocd", "job")]
+    assert all(spec == specs[0] for spec in specs)
 
 
 def test_policy_lets_the_hook_reach_names_and_database_alone(helm: Helm) -> None:
@@ -150,5 +161,5 @@ def test_hook_alone_may_have_certificates(helm: Helm) -> None:
 
 def test_chart_alone_renders_each_mode(helm: Helm) -> None:
     """Without a parent too."""
-    for mode in ("helm", "argocd", "job"):
+    for mode in ("helm", "flux", "argocd", "job"):
         assert of_kind(helm.render(GATE, {**GATE_VALUES, "mode": mode}), "Job")

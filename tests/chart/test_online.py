@@ -9,7 +9,7 @@ from sage_migrate.errors import GateError
 from tests.chart.helm import APP, APP_VALUES, Helm, Manifest, container, environment, is_hook, of_kind, the
 from tests.chart.test_names import DNS_LABEL, LONGEST
 
-MODES = ("helm", "argocd", "job")
+MODES = ("helm", "flux", "argocd", "job")
 
 
 def values(mode: str = "helm", **gate: object) -> dict[str, object]:

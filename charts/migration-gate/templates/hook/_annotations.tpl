@@ -2,16 +2,17 @@
 Print the annotations of an object of the gate: {mode, kind, annotations}. What makes it run in its place is merged last,
 over whatever a user gives. Under Argo CD what the Job needs is an object like any other, one wave earlier: as a hook it
 would be deleted and made again by each sync. An online run comes after every other wave, or a sync would wait for it before
-the next. Beside a plain Job nothing is special.
+the next. Beside a plain Job nothing is special. Flux is Helm without the log: its helm-controller ends with a fault where it is
+asked for one, https://github.com/fluxcd/helm-controller/issues/1562
 */}}
 {{- define "migration-gate.annotations" -}}
 {{- $own := dict }}
-{{- if eq .mode "helm" }}
+{{- if has .mode (list "helm" "flux") }}
 {{- $own = dict "helm.sh/hook" "pre-install,pre-upgrade" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" }}
-{{- if eq .kind "Job" }}
-{{- $_ := set $own "helm.sh/hook-output-log-policy" "hook-failed" }}
-{{- else }}
+{{- if ne .kind "Job" }}
 {{- $_ := set $own "helm.sh/hook-weight" "-1" }}
+{{- else if eq .mode "helm" }}
+{{- $_ := set $own "helm.sh/hook-output-log-policy" "hook-failed" }}
 {{- end }}
 {{- else if eq .mode "argocd" }}
 {{- if eq .kind "Job" }}
