@@ -32,6 +32,11 @@ declare -A node=(
     [coredns]=./coredns
     [pause]=./pause
 )
+declare -A gitops=(
+    [source-controller]=github.com/fluxcd/source-controller
+    [helm-controller]=github.com/fluxcd/helm-controller
+    [argocd]=./argocd
+)
 
 # Binaries that do not know their version fail version checks (kubelet against API server, a chart's kubeVersion).
 version_flags() {
@@ -76,19 +81,22 @@ provide() (
     echo "$bin"
 )
 
-from_charts=() from_node=()
-(($#)) || set -- "${!charts[@]}" "${!node[@]}"
+(($#)) || set -- "${!charts[@]}" "${!node[@]}" "${!gitops[@]}"
+declare -A wanted=()
 for name; do
-    if [[ ${charts[$name]-} ]]; then
-        from_charts+=("$name")
-    elif [[ ${node[$name]-} ]]; then
-        from_node+=("$name")
-    else
-        echo "${0##*/}: no tool is called '$name'; there are: ${!charts[*]} ${!node[*]}" >&2
-        exit 2
-    fi
+    for module in charts node gitops; do
+        declare -n tools=$module
+        if [[ ${tools[$name]-} ]]; then
+            wanted[$module]+=" $name"
+            continue 2
+        fi
+    done
+    echo "${0##*/}: no tool is called '$name'; there are: ${!charts[*]} ${!node[*]} ${!gitops[*]}" >&2
+    exit 2
 done
 directories=()
-((${#from_charts[@]})) && directories+=("$(provide charts "${from_charts[@]}")")
-((${#from_node[@]})) && directories+=("$(provide node "${from_node[@]}")")
+for module in charts node gitops; do
+    # shellcheck disable=SC2086 # names have no spaces
+    [[ ${wanted[$module]-} ]] && directories+=("$(provide "$module" ${wanted[$module]})")
+done
 (IFS=: && echo "${directories[*]}")

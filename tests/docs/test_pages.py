@@ -122,6 +122,17 @@ def test_readme_says_what_is_built() -> None:
     assert set(re.findall(r"`(\w+)`", built)) <= there
 
 
+def test_versions_of_controllers_are_those_that_were_run() -> None:
+    """Whoever pins another one says so on the page, and at the mode that is made for a fault of one."""
+    pinned = (REPOSITORY / "ci" / "tools" / "gitops" / "go.mod").read_text()
+    controllers = ("fluxcd/source-controller", "fluxcd/helm-controller", "argoproj/argo-cd/v3")
+    source, helm, argocd = (re.findall(rf"github.com/{each} v(\S+)", pinned)[0] for each in controllers)
+    page = (DOCS / "operations.md").read_text()
+    assert f"| Flux: source-controller {source}, helm-controller {helm} |" in page
+    assert f"| Argo CD {argocd}: application controller and repository server |" in page
+    assert f"(seen in {helm})" in (CHART / "README.md").read_text()
+
+
 def test_readme_is_short() -> None:
     """Two screens."""
     assert len(README.read_text().splitlines()) <= README_LINES

@@ -4,7 +4,7 @@ import ctypes
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
@@ -92,11 +92,13 @@ class Cluster:
 
     def build_image(self, tag: str, context: Path, *arguments: str) -> None:
         """Build an image with the arguments of `docker build`, and load it into the cluster."""
-        command: list[str | Path] = [CI / "images.sh", "build", "--tag", tag, *arguments, context]
-        if self.own_network is not None:  # a build may need the package index
-            command = ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.own_network}", *command]
-        _run(command)
+        self.run_outside(CI / "images.sh", "build", "--tag", tag, *arguments, context)
         self.load_images(tag)
+
+    def run_outside(self, *command: str | Path) -> str:
+        """Run a command in the tests' own network, where a build finds the package indexes; return what it prints."""
+        enter = () if self.own_network is None else ("nsenter", f"--net=/proc/{os.getpid()}/fd/{self.own_network}")
+        return _run((*enter, *command)).stdout
 
     def load_images(self, *tags: str) -> None:
         """Take images from the local store to the cluster."""
@@ -127,7 +129,7 @@ class Cluster:
 
 
 def _run(
-    command: tuple[str | Path, ...] | list[str | Path],
+    command: Sequence[str | Path],
     *,
     check: bool = True,
     stdin: str = "",
@@ -145,7 +147,7 @@ def _run(
 
 
 def _script(name: str, *arguments: str, check: bool = True) -> Done:
-    return _run([CI / name, *arguments], check=check)
+    return _run((CI / name, *arguments), check=check)
 
 
 def _enter_network(namespace: int) -> None:
