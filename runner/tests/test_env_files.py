@@ -489,3 +489,23 @@ for schema in ("left", "right"):
         ("100ms",),
     ]
     assert gate.run(project).expect(0).applied == []
+
+
+@NEEDS_COMMIT
+def test_one_connection_configured_in_turn(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """An env.py that goes over schemas on one connection is listened to once at a time."""
+    env = f"""{ENGINE}
+with engine.connect() as connection:
+    for schema in ("left", "right"):
+        connection.execute(text(f'CREATE SCHEMA "{{schema}}"'))
+        connection.execute(text(f'SET search_path = "{{schema}}"'))
+        connection.commit()
+        context.configure(connection=connection, version_table_schema=schema)
+        with context.begin_transaction():
+            context.run_migrations()
+"""
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "SET lock_timeout = '5s'; CREATE TABLE one (id int)")
+    assert len(gate.run(project).expect(0).named("timeout_set_by_revision")) == 2
+    assert database.has('"left".one')
+    assert database.has('"right".one')
