@@ -18,7 +18,9 @@ from tests.e2e.services import ADOPTION, BASE, CHARTS, FROM_THE_RUNNER, WITH_THE
 (PYTHON,) = re.findall(
     r"^ARG PYTHON_IMAGE=(\S+)$", (REPOSITORY / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE
 )
-(JOB,) = (text for text in fences(DOCS / "guide.md", "yaml") if "kind: Job" in text)
+(JOB, ONLINE_JOB) = (
+    text for page in ("guide.md", "online.md") for text in fences(DOCS / page, "yaml") if "kind: Job" in text
+)
 
 
 @pytest.fixture(scope="session")
@@ -41,17 +43,25 @@ def with_the_package(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory)
     return "orders:with-the-package"
 
 
-def test_image_from_the_runner_migrates_as_a_plain_job(
-    cluster: Cluster, orders: Service, database: Database, new_namespace: Callable[[Database], str]
+@pytest.mark.parametrize(
+    ("manifest", "name"), [(JOB, "migrate"), (ONLINE_JOB, "migrate-online")], ids=["gate", "online"]
+)
+def test_image_from_the_runner_migrates_as_a_plain_job(  # noqa: PLR0913, PLR0917  fixtures
+    manifest: str,
+    name: str,
+    cluster: Cluster,
+    orders: Service,
+    database: Database,
+    new_namespace: Callable[[Database], str],
 ) -> None:
-    """The guide's manifest, without a chart and without a command of its own: entrypoint, user and directory are the image's."""
+    """The pages' manifests, without a chart; the guide's has no command of its own: entrypoint and directory are the image's."""
     namespace = new_namespace(database)
-    job = JOB.replace("orders:1.4.2", f"{orders.name}:{BASE}")
-    assert job != JOB
+    job = manifest.replace("orders:1.4.2", f"{orders.name}:{BASE}")
+    assert job != manifest
     cluster.kubectl("--namespace", namespace, "apply", "--filename=-", stdin=job)
     finished = "--for=jsonpath={.status.conditions[*].type}"
-    cluster.kubectl("--namespace", namespace, "wait", "job/migrate", finished, "--timeout=60s")
-    log = cluster.kubectl("--namespace", namespace, "logs", "job/migrate")
+    cluster.kubectl("--namespace", namespace, "wait", f"job/{name}", finished, "--timeout=60s")
+    log = cluster.kubectl("--namespace", namespace, "logs", f"job/{name}")
     assert json.loads(log.splitlines()[-1])["exit_status"] == 0, log
     assert (database.versions(), database.has_table("orders")) == (["0de500000001"], True)
 

@@ -8,11 +8,11 @@ from tests.e2e.waiting import until
 JOB_MODE = ("--set", "migration.mode=job")
 
 
-def apply(release: Release, tag: str) -> None:
+def apply(release: Release, tag: str, *settings: str) -> None:
     """Render the release with an image, and apply what comes out."""
-    values = ("--values", HERE / "values.yaml", "--set", f"image.tag={tag}", *JOB_MODE)
-    command = (release.helm, "template", NAME, release.chart, "--namespace", release.namespace, "--skip-tests", *values)
-    manifests = release.cluster.run(*command).stdout
+    values = ("--values", str(HERE / "values.yaml"), "--set", f"image.tag={tag}", *JOB_MODE, *settings)
+    template = ("template", NAME, str(release.chart), "--namespace", release.namespace, "--skip-tests", *values)
+    manifests = release.cluster.run(release.helm, *template).stdout
     release.kubectl("apply", "--filename=-", stdin=manifests)
 
 
@@ -23,7 +23,7 @@ def jobs(release: Release) -> dict[str, Manifest]:
 
 
 def test_plain_job_gates_by_readiness(release: Release) -> None:
-    """New pods serve when their schema is there; a failed migration leaves the old ones; the same content runs once."""
+    """New pods serve when their schema is there; a failed migration leaves the old ones; the online run is a Job beside it."""
     apply(release, BASE)
     release.settle()
     first = set(jobs(release))
@@ -43,6 +43,8 @@ def test_plain_job_gates_by_readiness(release: Release) -> None:
         serving = {pod["metadata"]["uid"] for pod in release.pods() if is_ready(pod)}
         assert before <= serving, f"the pods of before serve on, of {SAMPLE.fullname}"
 
-        apply(release, "archive")
+        apply(release, "archive", "--set", "migration.online.enabled=true")
         release.settle()
+        (online,) = (name for name in jobs(release) if "-online-" in name)
+        release.kubectl("wait", f"job/{online}", "--for=condition=complete", "--timeout=60s")
     assert release.images() == {"archive"}

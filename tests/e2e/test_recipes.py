@@ -27,7 +27,13 @@ MEETS = {("events", 2): "SELECT setval('events_id_seq', 3000000000)"}
 
 @pytest.mark.parametrize(
     ("helm", "service", "table"),
-    [("helm4", "recipe_service", "letters"), ("helm3", "recipe_service", "customers")],
+    # Both versions meet an online Job beside the release: of orders and of events.
+    [
+        ("helm4", "recipe_service", "orders"),
+        ("helm4", "recipe_service", "letters"),
+        ("helm3", "recipe_service", "events"),
+        ("helm3", "recipe_service", "customers"),
+    ],
     indirect=["helm", "service"],
 )
 def test_recipe_costs_no_request_and_no_row(release: Release, table: str) -> None:
