@@ -68,15 +68,11 @@ class Watch:
     sights: list[Sight] = field(default_factory=list)
 
     def follow(self, watch: subprocess.Popen[str]) -> None:
-        """Read the events of one watch until it ends; an object ends with a brace of its own."""
+        """Read the events of one watch until it ends, each a line of its own."""
         assert watch.stdout
-        lines: list[str] = []
         for line in watch.stdout:
-            lines.append(line)
-            if line == "}\n":
-                event = json.loads("".join(lines))
-                self.sights.append(Sight(at=time.time(), kind=event["type"], state=event["object"]))
-                lines.clear()
+            event = json.loads(line)
+            self.sights.append(Sight(at=time.time(), kind=event["type"], state=event["object"]))
 
     def first(self, kind: str, matches: Matches, *, since: float) -> float:
         """Return when an event was first seen; wait for it."""
