@@ -26,7 +26,7 @@ from bench.circumstances import name_processor
 from tests.e2e.cluster import Cluster
 from tests.e2e.database import Database, created
 from tests.e2e.images import cluster_with_sample
-from tests.e2e.release import HELMS, Release
+from tests.e2e.release import HELMS, Release, create_namespace
 from tests.e2e.services import BASE, SAMPLE
 from tests.e2e.waiting import until
 
@@ -118,9 +118,7 @@ def _measure(cluster: Cluster, helm: str, database: Database, rounds: int) -> li
 
 @contextmanager
 def _namespace(cluster: Cluster, database: Database) -> Iterator[str]:
-    cluster.kubectl("create", "namespace", _NAMESPACE)
-    url = f"--from-literal=DATABASE_URL={database.url}"
-    cluster.kubectl("--namespace", _NAMESPACE, "create", "secret", "generic", "database", url)
+    create_namespace(cluster, _NAMESPACE, database)
     try:
         yield _NAMESPACE
     finally:

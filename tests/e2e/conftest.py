@@ -12,7 +12,7 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.database import Database, created
 from tests.e2e.images import DERIVED, cluster_with_sample, derive
 from tests.e2e.recipes import make_recipe_service
-from tests.e2e.release import HELMS, HelmRun, Release
+from tests.e2e.release import HELMS, HelmRun, Release, create_namespace
 from tests.e2e.services import SAMPLE, Service, make_new_service, make_orders
 
 LABEL = "sage-migrate-e2e"
@@ -85,12 +85,10 @@ def new_namespace(cluster: Cluster) -> Iterator[Callable[[Database], str]]:
 
         def make(database: Database) -> str:
             name = f"e2e-{uuid.uuid4().hex[:8]}"
-            cluster.kubectl("create", "namespace", name)
+            create_namespace(cluster, name, database)
             cleanup.callback(cluster.kubectl, "delete", "namespace", name, "--wait=false")
             cleanup.callback(print_what_happened, cluster, name)
             cluster.kubectl("label", "namespace", name, f"{LABEL}=", "pod-security.kubernetes.io/enforce=restricted")
-            url = f"--from-literal=DATABASE_URL={database.url}"
-            cluster.kubectl("--namespace", name, "create", "secret", "generic", "database", url)
             return name
 
         yield make

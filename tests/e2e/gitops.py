@@ -7,9 +7,14 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
+
+import yaml
 
 from tests.e2e.cluster import CI, Cluster
 from tests.e2e.release import Release
+from tests.e2e.services import HERE
+from tests.e2e.waiting import until
 
 MODULE = CI / "tools" / "gitops"
 
@@ -27,7 +32,9 @@ def define_kinds(cluster: Cluster, module: str, *paths: str) -> None:
     directory = cluster.run_outside(*go, "list", "-m", "-f", "{{.Dir}}", module).strip()
     files = [f"--filename={directory}/{path}" for path in paths]
     cluster.kubectl("apply", "--server-side", *files)
-    cluster.kubectl("wait", "--for=condition=Established", *files, "--timeout=30s")
+    # One that is so new that it has no conditions at all is an error to `kubectl wait`.
+    wait = ("kubectl", "wait", "--for=condition=Established", *files, "--timeout=30s")
+    until(lambda: cluster.run(*wait, check=False).returncode == 0, "the cluster knows the kinds")
 
 
 @contextmanager
@@ -57,6 +64,14 @@ def running(cluster: Cluster, log: Path, *command: str | Path, **environment: st
         process.wait()
         lines = log.read_text(encoding="utf-8").splitlines()
         print(log.name, *lines[-60:], sep="\n")  # noqa: T201
+
+
+def values_of(tag: str, mode: str) -> dict[str, Any]:
+    """Return the values of a release of an image, in one of the gate's modes."""
+    values: dict[str, Any] = yaml.safe_load((HERE / "values.yaml").read_text(encoding="utf-8"))
+    values["image"]["tag"] = tag
+    values["migration"]["mode"] = mode
+    return values
 
 
 def let_go(release: Release, kinds: str) -> None:

@@ -18,7 +18,7 @@ CLIENT = (HERE / "load_client.py").read_text(encoding="utf-8")
 def no_failed_request(release: Release) -> Iterator[dict[str, Any]]:
     """Use the application all along, and see to it that every single request is answered; in the end give the account."""
     account: dict[str, Any] = {}
-    release.kubectl("apply", "--filename=-", stdin=json.dumps(_pod(release.service)))
+    release.apply(_pod(release.service))
     until(lambda: '"started"' in _log(release), "the load's first request was answered")
     yield account
     release.settle()  # the last pods that were replaced have gone

@@ -134,6 +134,10 @@ class Release:
         """Return what kubectl prints."""
         return self.cluster.kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
 
+    def apply(self, *objects: Manifest) -> None:
+        """Apply objects in the namespace."""
+        self.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
     def get(self, *arguments: str, stdin: str = "") -> list[Manifest]:
         """Return objects."""
         found = self.kubectl("get", *arguments, "--output=json", "--ignore-not-found", stdin=stdin)
@@ -205,6 +209,13 @@ class Release:
         (pod,) = self.migration_pods()
         ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"]
         return datetime.fromisoformat(ended).timestamp()
+
+
+def create_namespace(cluster: Cluster, name: str, database: Database) -> None:
+    """Create a namespace that holds the URL of a database as the charts want it."""
+    cluster.kubectl("create", "namespace", name)
+    url = f"--from-literal=DATABASE_URL={database.url}"
+    cluster.kubectl("--namespace", name, "create", "secret", "generic", "database", url)
 
 
 def succeeded(run: HelmRun) -> HelmRun:

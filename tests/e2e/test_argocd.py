@@ -1,18 +1,16 @@
 """Argo CD, by its own controller and repository server: a failed migration fails the sync before wave 0."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import yaml
-from sage_migrate.scratch_server import _free_port
+from sage_migrate.scratch_server import free_port
 
-from tests.e2e.gitops import build_controllers, chart_repository, define_kinds, let_go, running
+from tests.e2e.gitops import build_controllers, chart_repository, define_kinds, let_go, running, values_of
 from tests.e2e.load import no_failed_request
 from tests.e2e.release import NAME, Manifest, Release
-from tests.e2e.services import BASE, HERE
+from tests.e2e.services import BASE
 from tests.e2e.waiting import until
 
 MODULE = "github.com/argoproj/argo-cd/v3"
@@ -40,13 +38,13 @@ def ask(release: Release, tmp_path: Path) -> Iterator[Callable[[str], None]]:
     """Run Argo CD, and return how to ask it for a release of an image: by an Application that syncs by itself."""
     cluster = release.cluster
     define_kinds(cluster, MODULE, *KINDS)
-    apply(release, *INSTALLATION)
+    release.apply(*INSTALLATION)
     (argocd,) = build_controllers(cluster, "argocd")
     programs = tmp_path / "programs"
     programs.mkdir()
     helm = cluster.run("sh", "-c", "command -v helm4").stdout.strip()
     (programs / "helm").symlink_to(helm)
-    redis, port = f"127.0.0.1:{_free_port()}", _free_port()
+    redis, port = f"127.0.0.1:{free_port()}", free_port()
     environment = {
         "PATH": f"{programs}:{cluster.environment['PATH']}",
         "TMPDIR": str(tmp_path),
@@ -68,19 +66,11 @@ def ask(release: Release, tmp_path: Path) -> Iterator[Callable[[str], None]]:
         url = stack.enter_context(chart_repository(cluster, release.chart))
         for name, words in commands.items():
             stack.enter_context(running(cluster, tmp_path / f"{name}.log", argocd, name, *words, **environment))
-        yield lambda tag: apply(release, application(release, url, tag))
-
-
-def apply(release: Release, *objects: Manifest) -> None:
-    """Apply objects in the namespace of the release."""
-    release.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        yield lambda tag: release.apply(application(release, url, tag))
 
 
 def application(release: Release, url: str, tag: str) -> Manifest:
     """Return an Application whose sync is tried twice."""
-    values = yaml.safe_load((HERE / "values.yaml").read_text(encoding="utf-8"))
-    values["image"]["tag"] = tag
-    values["migration"]["mode"] = "argocd"
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
@@ -91,7 +81,7 @@ def application(release: Release, url: str, tag: str) -> Manifest:
                 "repoURL": url,
                 "chart": release.service.name,
                 "targetRevision": "*",
-                "helm": {"valuesObject": values},
+                "helm": {"valuesObject": values_of(tag, "argocd")},
             },
             "destination": {"server": "https://kubernetes.default.svc", "namespace": release.namespace},
             "syncPolicy": {"automated": {}, "retry": {"limit": 1, "backoff": {"duration": "1s"}}},

@@ -1,18 +1,16 @@
 """Flux, by its own controllers: a failed migration fails the HelmRelease, which goes back, and tries again."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-import yaml
-from sage_migrate.scratch_server import _free_port
+from sage_migrate.scratch_server import free_port
 
-from tests.e2e.gitops import build_controllers, chart_repository, define_kinds, let_go, running
+from tests.e2e.gitops import build_controllers, chart_repository, define_kinds, let_go, running, values_of
 from tests.e2e.load import no_failed_request
 from tests.e2e.release import NAME, Manifest, Release
-from tests.e2e.services import BASE, HERE
+from tests.e2e.services import BASE
 from tests.e2e.waiting import until
 
 KINDS = {
@@ -30,26 +28,18 @@ def ask(release: Release, tmp_path: Path) -> Iterator[Callable[[str], None]]:
     source, helm = build_controllers(release.cluster, "source-controller", "helm-controller")
     storage = tmp_path / "storage"
     storage.mkdir()
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{free_port()}"
     at = (f"--storage-path={storage}", f"--storage-addr={address}", f"--storage-adv-addr={address}")
     with ExitStack() as stack:
         stack.callback(let_go, release, "helmreleases,helmcharts,helmrepositories")
         url = stack.enter_context(chart_repository(release.cluster, release.chart))
         stack.enter_context(running(release.cluster, tmp_path / "source-controller.log", source, *QUIET, *at))
         stack.enter_context(running(release.cluster, tmp_path / "helm-controller.log", helm, *QUIET))
-
-        def apply(tag: str) -> None:
-            objects = {"apiVersion": "v1", "kind": "List", "items": asked_for(release, url, tag)}
-            release.kubectl("apply", "--filename=-", stdin=json.dumps(objects))
-
-        yield apply
+        yield lambda tag: release.apply(*asked_for(release, url, tag))
 
 
 def asked_for(release: Release, url: str, tag: str) -> list[Manifest]:
     """Return the repository, and a HelmRelease that is tried twice."""
-    values = yaml.safe_load((HERE / "values.yaml").read_text(encoding="utf-8"))
-    values["image"]["tag"] = tag
-    values["migration"]["mode"] = "flux"
     chart = {"chart": release.service.name, "sourceRef": {"kind": "HelmRepository", "name": "charts"}}
     return [
         {
@@ -67,7 +57,7 @@ def asked_for(release: Release, url: str, tag: str) -> list[Manifest]:
                 "timeout": "120s",
                 "chart": {"spec": chart},
                 "upgrade": {"remediation": {"retries": 1}},
-                "values": values,
+                "values": values_of(tag, "flux"),
             },
         },
     ]

@@ -65,7 +65,7 @@ def left(release: Release) -> set[str]:
 
 def test_release_in_a_namespace_with_rules_leaves_nothing(release: Release) -> None:
     """Quota, limits, default deny, restricted pods, and a proxy beside the hook; installed, tested, uninstalled."""
-    release.kubectl("apply", "--filename=-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": RULES}))
+    release.apply(*RULES)
     mesh = [f"--set-json=migration.{name}={json.dumps(value)}" for name, value in MESH.items()]
     install = release.start_install(BASE, *WAIT, *POLICIES, *mesh)
     (pod,) = until(release.migration_pods, "the hook's pod is made")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 from sage_migrate import cli
-from sage_migrate.scratch_server import _free_port
+from sage_migrate.scratch_server import free_port
 
 # Another one than the sample: no owner, two words, GitLab.
 ANSWERS = ("name=order-intake", "package=intake", "model=LineItem", "ci=gitlab", "pool_size=3")
@@ -77,7 +77,7 @@ def test_names_in_another_order_than_the_samples(tmp_path: Path) -> None:
 @pytest.fixture
 def served(service: Path) -> Iterator[str]:
     """Give the address at which `make up` serves."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         ("make", "up", f"PORT={port}"), cwd=service, stdout=subprocess.DEVNULL, start_new_session=True
     )

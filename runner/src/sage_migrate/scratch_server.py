@@ -48,7 +48,7 @@ class ScratchServer:
         """
         self._given = data
         self.bin_directory = bin_directory or _embedded_bin_directory()
-        self.port = _free_port()
+        self.port = free_port()
         self.directory = Path(tempfile.mkdtemp(prefix="sage-pg-"))
         self._settings = {**_SETTINGS, **(settings or {})}
         # PostgreSQL refuses to run as root.
@@ -186,7 +186,8 @@ def _let_in(directory: Path) -> None:
             parent.chmod(mode | 0o001)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback address that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
