@@ -3,6 +3,7 @@
 import argparse
 import configparser
 import contextlib
+import functools
 import importlib
 import importlib.util
 import inspect
@@ -78,7 +79,7 @@ class Project:
                 remedy="`sage-migrate upgrade --dry-run` prints the plan and its SQL, `sage-migrate trace` runs it on a scratch database.",
             )
 
-    @property
+    @functools.cached_property
     def env_source(self) -> str:
         """What env.py says."""
         return (Path(self.script.dir) / "env.py").read_text(encoding="utf-8", errors="replace")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from labelled_modules import write_modules
-from labelled_revisions import _HEADER, _module
+from labelled_revisions import revision_of
 from sage_migrate.lint.check import check_module, check_revision
 from sage_migrate.lint.findings import Violation
 from sage_migrate.lint.page import index, page
@@ -37,7 +37,7 @@ def _lint(rule: Rule, example: str, directory: Path) -> list[Violation]:
 
 
 def _lint_revision(body: str) -> list[Violation]:
-    source = _HEADER.format(name="example") + _module(body)
+    source = revision_of("example", body)
     tree = ast.parse(source)
     declared: dict[str, object] = {"phase": "contract"} if "sage_migrate = " in body else {}
     revision = Revision(

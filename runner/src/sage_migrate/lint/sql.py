@@ -391,7 +391,15 @@ _CALLED = {
 }
 
 
-def _drop(node: Any) -> Iterator[ir.Action]:  # noqa: C901, PLR0912  one branch a kind of object
+_NEEDED = {
+    ObjectType.OBJECT_SCHEMA: "schema",
+    ObjectType.OBJECT_TYPE: "type",
+    ObjectType.OBJECT_DOMAIN: "type",
+    ObjectType.OBJECT_EXTENSION: "extension",
+}
+
+
+def _drop(node: Any) -> Iterator[ir.Action]:
     kind, cascade = node.removeType, node.behavior == DropBehavior.DROP_CASCADE
     for each in node.objects:
         if kind == ObjectType.OBJECT_TABLE:
@@ -400,15 +408,11 @@ def _drop(node: Any) -> Iterator[ir.Action]:  # noqa: C901, PLR0912  one branch 
             yield ir.DropIndex(name=join(each), concurrently=bool(node.concurrent))
         elif kind in (ObjectType.OBJECT_VIEW, ObjectType.OBJECT_MATVIEW):
             yield ir.DropView(table=join(each), materialized=kind == ObjectType.OBJECT_MATVIEW)
-        elif kind == ObjectType.OBJECT_SCHEMA:
-            if cascade:
-                yield ir.DropSchema(table=each.sval)
-        elif kind in (ObjectType.OBJECT_TYPE, ObjectType.OBJECT_DOMAIN):
-            if cascade:  # without it PostgreSQL refuses while a column has the type
-                yield ir.DropSchema(table=join(each.names), what="type")
-        elif kind == ObjectType.OBJECT_EXTENSION and cascade:
-            yield ir.DropSchema(table=each.sval, what="extension")
-        elif kind == ObjectType.OBJECT_EXTENSION:
+        elif kind in _NEEDED and cascade:  # without it PostgreSQL refuses while something needs it
+            yield ir.DropCascade(
+                table=each.sval if isinstance(each, pg.String) else join(each.names), what=_NEEDED[kind]
+            )
+        elif kind == ObjectType.OBJECT_EXTENSION:  # what it has may be called, although nothing else needs it
             yield ir.DropObject(table=each.sval, what="extension")
         elif kind == ObjectType.OBJECT_SEQUENCE:
             yield ir.DropObject(table=join(each), what="sequence", cascade=cascade)
@@ -654,16 +658,16 @@ def _alter_domain(node: Any) -> Iterator[ir.Action]:
 
 
 def _grant(node: Any) -> Iterator[ir.Action]:
-    if node.is_grant:
+    of_schema = node.objtype == ObjectType.OBJECT_SCHEMA
+    # PUBLIC may use a schema by default; what it may not do to a table by default, nobody misses.
+    is_missed = (
+        not node.privileges or any(each.priv_name == "usage" for each in node.privileges)
+        if of_schema
+        else any(grantee.roletype != RoleSpecType.ROLESPEC_PUBLIC for grantee in node.grantees)
+    )
+    if node.is_grant or not is_missed:
         return
-    if node.objtype == ObjectType.OBJECT_SCHEMA:
-        # PUBLIC may use a schema by default; what it may not do to a table by default, nobody misses.
-        if not node.privileges or any(each.priv_name == "usage" for each in node.privileges):
-            for schema in node.objects:
-                yield ir.Revoke(table=f"the schema {schema.sval}")
-    elif all(grantee.roletype == RoleSpecType.ROLESPEC_PUBLIC for grantee in node.grantees):
-        return
-    elif node.targtype == GrantTargetType.ACL_TARGET_ALL_IN_SCHEMA:
+    if of_schema or node.targtype == GrantTargetType.ACL_TARGET_ALL_IN_SCHEMA:
         for schema in node.objects:
             yield ir.Revoke(table=f"the schema {schema.sval}")
     elif node.targtype == GrantTargetType.ACL_TARGET_OBJECT and node.objtype == ObjectType.OBJECT_TABLE:
@@ -712,7 +716,7 @@ _READERS: dict[type, Callable[[Any], Iterator[ir.Action]]] = {
     pg.CreateSubscriptionStmt: lambda _node: iter((ir.OutsideOnly(what="CREATE SUBSCRIPTION"),)),
     pg.DropSubscriptionStmt: lambda _node: iter((ir.OutsideOnly(what="DROP SUBSCRIPTION"),)),
     pg.DeleteStmt: _delete,
-    pg.DropOwnedStmt: lambda _node: iter((ir.DropSchema(table="owned"),)),
+    pg.DropOwnedStmt: lambda _node: iter((ir.DropCascade(table="owned", what="schema"),)),
     pg.DropStmt: _drop,
     pg.GrantStmt: _grant,
     pg.IndexStmt: _create_index,

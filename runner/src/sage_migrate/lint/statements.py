@@ -99,10 +99,10 @@ class DropTable(Action):
     """DROP TABLE."""
 
 
-class DropSchema(Action):
+class DropCascade(Action):
     """DROP of a schema, a type or an extension … CASCADE, or DROP OWNED: with the tables or columns that need it."""
 
-    what: str = "schema"
+    what: str
 
 
 class RenameTable(Action):

@@ -31,17 +31,17 @@ def upgrade():
     def check(self, step: Step) -> Iterator[Finding]:
         """Yield a finding where the condition holds."""
         action = step.action
-        if not isinstance(action, (ir.DropTable, ir.DropSchema)) or step.analysis.first or step.analysis.contract:
+        if not isinstance(action, (ir.DropTable, ir.DropCascade)) or step.analysis.first or step.analysis.contract:
             return
-        if isinstance(action, ir.DropTable) and not step.is_live(action.table):
-            return
-        if isinstance(action, ir.DropSchema) and action.what == "type" and not _is_used(step):
-            return
-        what = action.table if isinstance(action, ir.DropTable) else f"the {action.what} {action.table}"
-        there = isinstance(action, ir.DropTable) and step.analysis.made_again(action.table)
-        lost = "its rows are gone" if isinstance(action, ir.DropTable) else "what is in it is gone"
-        if isinstance(action, ir.DropSchema) and action.what != "schema":
-            lost = "every column that needs it is gone"
+        if isinstance(action, ir.DropTable):
+            if not step.is_live(action.table):
+                return
+            what, lost, there = action.table, "its rows are gone", step.analysis.made_again(action.table)
+        else:
+            if action.what == "type" and not _is_used(step):
+                return
+            lost = "what is in it is gone" if action.what == "schema" else "every column that needs it is gone"
+            what, there = f"the {action.what} {action.table}", False
         effect = lost.capitalize() if there else f"The statements of the release that still serves fail, and {lost}"
         yield Finding(
             message=f"{effect} once {what} is dropped.",
