@@ -27,6 +27,7 @@ TABLES = {
         'CREATE TABLE orders ("Shop" text, id int, currency text, PRIMARY KEY ("Shop", id))',
         "SELECT 'it''s ' || n % 7, n, NULL",
     ),
+    "padded": ("CREATE TABLE orders (id char(8) PRIMARY KEY, currency text)", "SELECT 'no ' || n, NULL"),
     "partitioned": (
         (
             "CREATE TABLE orders (id int PRIMARY KEY, currency text) PARTITION BY RANGE (id);"

@@ -334,7 +334,7 @@ class BackfillRun:
         if found["absent"]:
             raise self._unusable(f"there is no table {self._declared.table}", "Make it in an earlier revision.")
         rows = await self._session.fetch(
-            "SELECT attribute.attname::text AS name, format_type(attribute.atttypid, NULL) AS type, attribute.attnotnull AS full,"  # noqa: S608
+            "SELECT attribute.attname::text AS name, format_type(attribute.atttypid, -1) AS type, attribute.attnotnull AS full,"  # noqa: S608
             " index.indisprimary AS primary, index.indexrelid::int8 AS index"
             " FROM pg_index AS index, unnest(index.indkey) WITH ORDINALITY AS part (number, place)"
             " JOIN pg_attribute AS attribute ON attribute.attnum = part.number"
