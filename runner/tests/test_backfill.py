@@ -1,5 +1,6 @@
 """A backfill that a revision declares: in batches, resumable, right in the end, and clear where it cannot be."""
 
+import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,13 @@ def make_orders(database: Database, kind: str = "int") -> None:
     table, rows = TABLES[kind]
     for statement in (table, f"INSERT INTO orders {rows} FROM generate_series(1, {ROWS}) AS n", AUDIT):
         database.execute(statement)
+
+
+def slow_down(database: Database, *, seconds: float) -> None:
+    """Let each row that is set take so long."""
+    body = f"BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END"
+    database.execute(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS '{body}'")
+    database.execute("CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()")
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -119,6 +127,22 @@ def test_a_killed_run_goes_on_where_it_stopped(project: Project, database: Datab
     assert database.value("SELECT count(*) FROM writes") == ROWS
 
 
+def test_kills_at_random_points(project: Project, database: Database, gate: CommandLine) -> None:
+    """Whatever was under way: each row is set, and none is set again."""
+    make_orders(database)
+    slow_down(database, seconds=0.0005)
+    project.add("a1", head=declare())
+    for done in sorted(random.sample(range(1, ROWS), 3)):
+        run = gate.start(project, "upgrade")
+        database.until(f"(SELECT count(*) FROM writes) >= {done}")
+        run.kill()
+        run.process.wait()
+        database.until("NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name LIKE 'sage-migrate%')")
+    gate.run(project, "upgrade").expect(0)
+    assert database.value(LEFT) == 0
+    assert database.rows("SELECT count(*), count(DISTINCT id) FROM writes") == [(ROWS, ROWS)]
+
+
 def test_rows_written_meanwhile_are_set_too(project: Project, database: Database, gate: CommandLine) -> None:
     """Also those whose key was passed already: the table is gone through until nothing is left."""
     make_orders(database)
@@ -138,10 +162,7 @@ def test_nobody_waits_for_more_than_a_batch(project: Project, database: Database
     """A slow trigger makes the batches smaller, and the guard has nothing to stop."""
     make_orders(database)
     database.execute("DELETE FROM orders WHERE id > 400")
-    database.execute(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.003); RETURN NEW; END $$"
-    )
-    database.execute("CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()")
+    slow_down(database, seconds=0.003)
     project.add("a1", head=declare())
     outcome = gate.run(project, "upgrade").expect(0)
     assert database.value(LEFT) == 0
@@ -247,6 +268,40 @@ def test_a_backfill_that_cannot_be(case: str, project: Project, database: Databa
     project.add("a1", head=declare(**declared))
     assert gate.run(project, "upgrade").expect(40).message == message
     assert database.version() == []
+
+
+def test_it_goes_on_when_the_row_is_mended(project: Project, database: Database, gate: CommandLine) -> None:
+    """A trigger's refusal is of a row too; those before it are not set again."""
+    make_orders(database, "composite")
+    for statement in (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no euro for %', NEW.id; END $$",
+        "CREATE TRIGGER refuse BEFORE UPDATE ON orders FOR EACH ROW WHEN (NEW.id = 1234) EXECUTE FUNCTION refuse()",
+    ):
+        database.execute(statement)
+    project.add("a1", head=declare())
+    before = database.value("SELECT count(*) FROM orders WHERE (\"Shop\", id) < ('it''s 2', 1234)")
+    assert gate.run(project, "upgrade").expect(40).message == (
+        "The backfill of revision a1 cannot set the row with Shop = it's 2, id = 1234 of orders: no euro for 1234 (SQLSTATE P0001). "
+        f"Nothing was applied by this run. a1 was not applied; {before} rows that its backfill has set stay. Mend that row, or the "
+        "declaration, and run it again: it goes on there."
+    )
+    database.execute("DROP TRIGGER refuse ON orders")
+    gate.run(project, "upgrade").expect(0)
+    assert database.value(LEFT) == 0
+    assert database.value("SELECT count(*) FROM writes") == ROWS
+
+
+def test_a_key_that_many_rows_share(project: Project, database: Database, gate: CommandLine) -> None:
+    """A batch cannot end within one key: it is broken off before anybody waits for too long."""
+    make_orders(database, "composite")
+    slow_down(database, seconds=0.001)
+    project.add("a1", head=declare(key=["Shop"]))
+    assert gate.run(project, "upgrade", "--stall-budget", "200ms").expect(33).message == (
+        "The backfill of revision a1 worked for longer than 100 ms, which is half of the stall budget, on Shop = it's 0 of orders alone. "
+        "Nothing was applied by this run. a1 was rolled back whole. Name in `key` columns whose values few rows share, and see that no "
+        "trigger is slow; then run it again: it goes on there."
+    )
+    assert database.value("SELECT count(*) FROM writes") == 0
 
 
 def test_a_role_without_rights(project: Project, database: Database, gate: CommandLine) -> None:

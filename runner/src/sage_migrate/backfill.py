@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sage_migrate.declarations import Backfill
-from sage_migrate.durations import as_milliseconds
-from sage_migrate.errors import DeadlineExceededError, GateError, MigrationFailedError
+from sage_migrate.durations import as_milliseconds, format_duration
+from sage_migrate.errors import DeadlineExceededError, GateError, MigrationFailedError, StatementTimeoutError
 from sage_migrate.failures import QUERY_CANCELED, RETRYABLE, Circumstances, explain, server_message, sqlstate_of
 from sage_migrate.lineage import BackfillMark, Lineage
 from sage_migrate.logs import log
@@ -34,8 +34,8 @@ _MOST_PASSES = 5
 _LOOK_AT_LAG_SECONDS = 1.0
 _SAY_SECONDS = 5.0
 _RETRY_SECONDS = 0.1
-# https://www.postgresql.org/docs/current/errcodes-appendix.html: what a single row's values are to blame for.
-_OF_A_ROW = ("22", "23")
+# https://www.postgresql.org/docs/current/errcodes-appendix.html: what a single row's values are to blame for, if only to a trigger.
+_OF_A_ROW = ("22", "23", "44", "P0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,13 +253,23 @@ class BackfillRun:
             )
 
     async def _wait_for_replicas(self) -> None:
-        """Wait until no replica is further behind than is declared; a role that may not see them is not told."""
+        """Wait until no replica is further behind than is declared."""
         limit = self._declared.max_replica_lag
         while limit is not None and time.monotonic() - self._looked_at_lag >= _LOOK_AT_LAG_SECONDS:
             self._looked_at_lag = time.monotonic()
             (row,) = await self._session.fetch(
-                "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0)::float8 AS lag FROM pg_stat_replication"
+                "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0)::float8 AS lag,"
+                " coalesce(bool_or(state IS NULL), false) AS hidden FROM pg_stat_replication"
             )
+            if row["hidden"]:
+                self._looked_at_lag = float("inf")  # there is nothing to be seen later either
+                log.warning(
+                    "backfill_replicas_not_seen",
+                    revision=self._revision,
+                    effect="max_replica_lag holds nothing up",
+                    remedy="GRANT pg_read_all_stats TO the migrating role",
+                )
+                return
             if row["lag"] > limit:
                 log.info("backfill_waits", revision=self._revision, reason="replica lag", seconds=round(row["lag"], 1))
                 await asyncio.sleep(_LOOK_AT_LAG_SECONDS)
@@ -287,6 +297,14 @@ class BackfillRun:
                 f"The backfill of revision {self._revision} cannot set the row with {row} of {self._declared.table}: "
                 f"{server_message(error)} (SQLSTATE {sqlstate}).",
                 remedy="Mend that row, or the declaration, and run it again: it goes on there.",
+                facts={"sqlstate": sqlstate, "revision": self._revision},
+            ) from error
+        if sqlstate == QUERY_CANCELED and time.monotonic() - self._backend.started >= self._statement_timeout():
+            raise StatementTimeoutError(
+                f"The backfill of revision {self._revision} worked for longer than {format_duration(self._statement_timeout())}, which is "
+                f"half of the stall budget, on {self._key.described(upper) if upper else 'the next row'} of {self._declared.table} alone.",
+                remedy="Name in `key` columns whose values few rows share, and see that no trigger is slow; then run it again: it goes on "
+                "there.",
                 facts={"sqlstate": sqlstate, "revision": self._revision},
             ) from error
         raise self._explained(error) from error

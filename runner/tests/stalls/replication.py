@@ -13,7 +13,9 @@ class Standby(ScratchServer):
 
     def __init__(self, primary: ScratchServer) -> None:
         """Choose whom to follow, with the same binaries."""
-        super().__init__(primary.bin_directory, settings={"hot_standby_feedback": "on"})
+        super().__init__(
+            primary.bin_directory, settings={"hot_standby_feedback": "on", "wal_receiver_status_interval": "1s"}
+        )
         self._primary = primary
 
     def _run(self, program: str, *arguments: str) -> None:
@@ -30,6 +32,11 @@ class Standby(ScratchServer):
         """Make it the primary, and wait until it takes changes."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
+
+    def replay(self, *, paused: bool) -> None:
+        """Let what it is sent wait, or go on."""
+        with psycopg.connect(self.url(), autocommit=True) as standby:
+            standby.execute(f"SELECT pg_wal_replay_{'pause' if paused else 'resume'}()".encode())
 
     def catch_up(self) -> None:
         """Wait until it has replayed what the primary has written."""

@@ -53,6 +53,34 @@ def test_readers_of_a_standby(project: Project, accounts: Database, standby: Sta
     assert outcome.named("stall_budget_exceeded") == []
 
 
+def test_a_backfill_waits_for_a_replica(
+    project: Project, accounts: Database, standby: Standby, gate: CommandLine
+) -> None:
+    """No batch is begun while one is too far behind; a role that may not see it is told so, and goes on."""
+    accounts.execute("INSERT INTO accounts SELECT n, 'name' FROM generate_series(301, 5000) AS n")
+    declared = {"table": "accounts", "set": "name = 'new'", "where": "name <> 'new'", "max_replica_lag": "10ms"}
+    project.add("a1", head=f"sage_migrate = {{'backfill': {declared!r}}}")
+    accounts.until("(SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming') = 1")
+    standby.catch_up()
+    standby.replay(paused=True)
+    left = "(SELECT count(*) FROM accounts WHERE name <> 'new')"
+    run = gate.start(project, "upgrade")
+    run.until("backfill_waits", reason="replica lag")
+    assert 0 < accounts.value(f"SELECT {left}") < 5000
+    standby.replay(paused=False)
+    run.wait().expect(0)
+    assert accounts.value(f"SELECT {left}") == 0
+    standby.replay(paused=True)
+    accounts.execute(
+        "CREATE ROLE blind LOGIN; ALTER TABLE accounts OWNER TO blind; GRANT CREATE ON SCHEMA public TO blind"
+    )
+    accounts.execute("ALTER TABLE alembic_version OWNER TO blind; UPDATE accounts SET name = 'old'")
+    project.add("b2", head=f"sage_migrate = {{'backfill': {declared!r}}}")
+    outcome = gate.run(project, "upgrade", url=accounts.url(user="blind")).expect(0)
+    assert outcome.one("backfill_replicas_not_seen")["remedy"] == "GRANT pg_read_all_stats TO the migrating role"
+    assert accounts.value(f"SELECT {left}") == 0
+
+
 def test_a_standby_is_no_target(project: Project, accounts: Database, standby: Standby, gate: CommandLine) -> None:
     """A run that reaches the standby alone is refused before anything else."""
     project.add("a1")
