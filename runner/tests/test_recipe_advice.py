@@ -47,11 +47,11 @@ REPOSITORY = Path(__file__).parents[2]
         ),
         (
             "DELETE FROM sessions WHERE old",
-            "Go through sessions in batches by its key, each committed by itself (docs/backfills.md).",
+            "Go through sessions in batches by its key, each committed by itself (docs/backfills.md#rows-to-delete-or-to-copy).",
         ),
         (
             "INSERT INTO archive SELECT * FROM events WHERE old",
-            "Go through events in batches by its key, each committed by itself (docs/backfills.md).",
+            "Go through events in batches by its key, each committed by itself (docs/backfills.md#rows-to-delete-or-to-copy).",
         ),
         *(
             (
@@ -65,6 +65,51 @@ REPOSITORY = Path(__file__).parents[2]
                 "CREATE INDEX ON orders (note)",
                 "CREATE UNIQUE INDEX IF NOT EXISTS i ON ONLY orders (note)",
             )
+        ),
+        (
+            "REINDEX TABLE orders",
+            (
+                "Rebuild orders CONCURRENTLY, in an autocommit_block of a revision of its own; where the release's code does without it, "
+                'sage_migrate = {"online": True} lets a release leave it (docs/online.md).'
+            ),
+        ),
+        (
+            "ALTER TABLE orders ADD CONSTRAINT one UNIQUE (number)",
+            (
+                "Build a unique index of orders CONCURRENTLY, in an autocommit_block of a revision of its own; where the release's code "
+                'does without it, sage_migrate = {"online": True} lets a release leave it (docs/online.md). Then let the constraint take '
+                "it (ALTER TABLE orders ADD CONSTRAINT one UNIQUE USING INDEX …)."
+            ),
+        ),
+        *(
+            (
+                f"ALTER TABLE orders ADD {column}",
+                (
+                    "Add orders.public_id without a value; let a default that is set afterwards, or a trigger, give new rows theirs, and "
+                    'the gate fill the others in short batches, declared in the next revision: sage_migrate = {"backfill": {"table": '
+                    '"orders", "set": "public_id = …", "where": "public_id IS NULL"}} (docs/backfills.md).'
+                ),
+            )
+            for column in (
+                "COLUMN public_id uuid DEFAULT gen_random_uuid() NOT NULL",
+                "public_id bigserial",
+                "IF NOT EXISTS public_id int GENERATED ALWAYS AS (id + 1) STORED",
+            )
+        ),
+        ("ALTER TABLE orders ADD COLUMN note text", None),
+        (
+            "ALTER TABLE orders ADD FOREIGN KEY(shop_id) REFERENCES shops (id)",
+            (
+                "Add the constraint NOT VALID, and let the next revision check the rows: ALTER TABLE orders VALIDATE CONSTRAINT … "
+                "(docs/recipes.md#make-a-column-not-null)."
+            ),
+        ),
+        (
+            "ALTER TABLE orders ALTER currency SET DEFAULT 'EUR', ALTER currency SET NOT NULL",
+            (
+                "Let a check of orders.currency be validated first, which SET NOT NULL then trusts: ALTER TABLE orders ADD CONSTRAINT … "
+                "CHECK (currency IS NOT NULL) NOT VALID, and VALIDATE in the next revision (docs/recipes.md#make-a-column-not-null)."
+            ),
         ),
         (
             "ALTER TABLE orders ADD CONSTRAINT paid CHECK (paid >= 0)",
@@ -92,7 +137,7 @@ def test_a_statement_has_its_recipe(statement: str, advice: str | None) -> None:
 def test_each_recipe_is_there() -> None:
     """The page, and the heading of the anchor."""
     named = [value for name, value in vars(recipes).items() if name.isupper() and str(value).startswith("docs/")]
-    assert len(named) == 5
+    assert len(named) == 6
     for each in named:
         page, _, anchor = each.partition("#")
         headings = re.findall(r"^#+ (.*)$", (REPOSITORY / page).read_text(), re.MULTILINE)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sage_migrate.errors import DeadlineExceededError, MigrationFailedError
 from sage_migrate.logs import log
+from sage_migrate.recipes import ONLINE
 from sage_migrate.session import Session, quote_literal, set_owner_sql
 from sage_migrate.statement_text import NAME, TOKEN, strip_comments
 
@@ -199,8 +200,8 @@ def too_long(index: str, estimated_seconds: float, remaining_seconds: float, *, 
     )
     return DeadlineExceededError(
         f"{done}: the whole takes about {estimated_seconds:.0f} s.",
-        remedy="Build it outside the release, with a deadline that fits: sage-migrate upgrade "
-        f"--deadline {max(1, round(estimated_seconds * 2 / 60))}min. The next release finds it done.",
+        remedy="Build it beside the application, without the release's deadline: sage-migrate upgrade --online. The next release finds "
+        f'it done; declared sage_migrate = {{"online": True}}, a release leaves it to such a run ({ONLINE}).',
         facts={"index": index, "estimated_seconds": round(estimated_seconds)},
     )
 

@@ -1,6 +1,7 @@
 """Each rule is whole: its examples are its tests, its page is its own, its code is nobody else's."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ HAZARDS = {
     "old_code_breaks",
     "data_loss",
 }
+# In proportion to a table.
+SLOW = {"access_exclusive_long", "blocks_writes_long", "fk_two_table_lock", "unbounded_backfill"}
 
 
 def _lint(rule: Rule, example: str, directory: Path) -> list[Violation]:
@@ -60,6 +63,17 @@ def test_good_example_is_clean(rule: Rule, tmp_path: Path) -> None:
     """The good example raises no error of any rule, and not this rule."""
     found = _lint(rule, rule.good, tmp_path / "project")
     assert [each for each in found if each.severity == "error" or each.code == rule.code] == []
+
+
+@pytest.mark.parametrize("rule", [each for each in all_rules() if SLOW & {*each.hazards}], ids=lambda rule: rule.code)
+def test_slow_work_has_its_recipe(rule: Rule) -> None:
+    """Whoever is told not to do it so is told the page that says how."""
+    for found in _lint_revision(rule.bad):
+        if (
+            found.code == rule.code and rule.code != "SM127"
+        ):  # to validate a domain's check blocks the tables that use it: no way
+            (page,) = re.findall(r"docs/\w+\.md", found.help)
+            assert (PAGES.parents[1] / page).exists()
 
 
 @pytest.mark.parametrize("rule", all_rules(), ids=lambda rule: rule.code)

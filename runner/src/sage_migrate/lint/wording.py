@@ -4,9 +4,12 @@ import json
 from collections.abc import Iterable
 
 from sage_migrate.lint import statements as ir
+from sage_migrate.recipes import ONLINE
 
 CONTRACT = 'sage_migrate = {"phase": "contract", "reason": "…"}'
 """What a revision declares that is applied when no old code serves any more."""
+MAY_BE_LEFT = f'# of a large table: sage_migrate = {{"online": True}} in a revision of its own, which a release may leave ({ONLINE})'
+"""What a revision may declare whose work takes long, and blocks nobody."""
 
 
 def quoted(text: str) -> str:

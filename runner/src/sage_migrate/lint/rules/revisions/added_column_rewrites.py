@@ -8,6 +8,7 @@ from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.effects import rewrite_reason
 from sage_migrate.lint.rule import Finding, StepRule
 from sage_migrate.lint.wording import quoted
+from sage_migrate.recipes import BACKFILL, declare_backfill
 
 
 class AddedColumnRewrites(StepRule):
@@ -42,5 +43,6 @@ op.alter_column("orders", "public_id", server_default=sa.text("gen_random_uuid()
             message=f"Adding {action.table}.{name} writes every row anew while nobody else may read or write the table: {reason}.",
             help="Instead: add it empty, set the default for new rows, fill the old ones in batches.\n"
             f"op.add_column({quoted(action.table)}, sa.Column({quoted(name)}, …, nullable=True))\n"
-            f"op.alter_column({quoted(action.table)}, {quoted(name)}, server_default=…)",
+            f"op.alter_column({quoted(action.table)}, {quoted(name)}, server_default=…)\n"
+            f"# in the next revision: {declare_backfill(action.table, [name])}  ({BACKFILL})",
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
-from sage_migrate.lint.wording import quoted
+from sage_migrate.lint.wording import MAY_BE_LEFT, quoted
 
 
 class CheckValidatedUnderLock(StepRule):
@@ -43,5 +43,6 @@ with op.get_context().autocommit_block():
             help="Instead: add it without a check of the rows, then validate it in a transaction of its own.\n"
             f"op.create_check_constraint({quoted(name)}, {quoted(action.table)}, {quoted(constraint.expression or '…')}, postgresql_not_valid=True)\n"
             "with op.get_context().autocommit_block():\n"
-            f"    op.execute({quoted(f'ALTER TABLE {action.table} VALIDATE CONSTRAINT {name}')})",
+            f"    op.execute({quoted(f'ALTER TABLE {action.table} VALIDATE CONSTRAINT {name}')})\n"
+            f"{MAY_BE_LEFT}",
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
-from sage_migrate.lint.wording import listed, quoted, table_arguments
+from sage_migrate.lint.wording import MAY_BE_LEFT, listed, quoted, table_arguments
 
 
 class ConstraintBuildsIndex(StepRule):
@@ -52,6 +52,7 @@ op.execute("ALTER TABLE sessions ADD CONSTRAINT uq_sessions_token UNIQUE USING I
             else "Instead: build the index concurrently, then make the constraint of it.\n"
             "with op.get_context().autocommit_block():\n"
             f"    op.create_index({quoted(name)}, {table_arguments(action.table)}, {listed(constraint.columns)}, unique=True, postgresql_concurrently=True)\n"
+            f"{MAY_BE_LEFT}\n"
             f"op.execute({quoted(f'ALTER TABLE {action.table} ADD CONSTRAINT {name} {constraint.kind.upper()} USING INDEX {name}')})"
         )
         yield Finding(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
-from sage_migrate.lint.wording import listed, quoted
+from sage_migrate.lint.wording import MAY_BE_LEFT, listed, quoted
 
 
 class ForeignKeyCheckedUnderLock(StepRule):
@@ -57,6 +57,7 @@ with op.get_context().autocommit_block():
             help="Instead: add it without a check, then check it in a transaction of its own, which lets writes through.\n"
             f"op.create_foreign_key({quoted(name)}, {quoted(action.table)}, {quoted(other)}, {listed(constraint.columns)}, {listed(constraint.referred_columns)}, postgresql_not_valid=True)\n"
             "with op.get_context().autocommit_block():\n"
-            f"    op.execute({quoted(f'ALTER TABLE {action.table} VALIDATE CONSTRAINT {name}')})",
+            f"    op.execute({quoted(f'ALTER TABLE {action.table} VALIDATE CONSTRAINT {name}')})\n"
+            f"{MAY_BE_LEFT}",
             hazards=self.hazards if both else ("blocks_writes_long",),
         )

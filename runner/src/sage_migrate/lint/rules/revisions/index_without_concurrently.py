@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
-from sage_migrate.lint.wording import listed, quoted, table_arguments
+from sage_migrate.lint.wording import MAY_BE_LEFT, listed, quoted, table_arguments
 
 
 class IndexWithoutConcurrently(StepRule):
@@ -44,5 +44,5 @@ with op.get_context().autocommit_block():
             help="Instead: build it concurrently, in a revision of its own.\n"
             "with op.get_context().autocommit_block():\n"
             f"    op.create_index({quoted(name)}, {table_arguments(action.table)}, {listed(action.columns)}{unique}"
-            ", postgresql_concurrently=True, if_not_exists=True)",
+            f", postgresql_concurrently=True, if_not_exists=True)\n{MAY_BE_LEFT}",
         )

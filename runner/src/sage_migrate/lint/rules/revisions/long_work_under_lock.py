@@ -6,6 +6,8 @@ from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.effects import STRONG
 from sage_migrate.lint.rule import Finding, StepRule
+from sage_migrate.lint.wording import MAY_BE_LEFT
+from sage_migrate.recipes import BACKFILL, ROWS, declare_backfill
 
 
 class LongWorkUnderLock(StepRule):
@@ -51,8 +53,14 @@ op.add_column("users", sa.Column("display_name", sa.String(100), nullable=True))
         yield Finding(
             message=f"{table} stays locked ({held.strength}, since line {held.since.line}) while {about}'s {noun}: "
             f"{'nobody reads or writes it' if exclusive else 'nobody writes it'} meanwhile.",
-            help="Instead: do the long work in a revision of its own, after this one.\n"
-            "with op.get_context().autocommit_block():\n"
-            f"    …  # what takes time on {about}",
+            help=f"Instead: do the long work in a revision of its own, after this one.\n{_alone(action, what, about)}",
             hazards=("access_exclusive_long",) if exclusive else ("blocks_writes_long",),
         )
+
+
+def _alone(action: ir.Action, what: str, about: str) -> str:
+    """Return how a revision of its own does the work."""
+    if isinstance(action, ir.Update):
+        return f"{declare_backfill(about, action.columns or ('…',))}  # {BACKFILL}"
+    page = f"# {ROWS}" if what == "write" else MAY_BE_LEFT
+    return f"with op.get_context().autocommit_block():\n    …  # what takes time on {about}\n{page}"

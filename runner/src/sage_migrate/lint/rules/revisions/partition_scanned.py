@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
-from sage_migrate.lint.wording import quoted
+from sage_migrate.lint.wording import MAY_BE_LEFT, quoted
 
 
 class PartitionScanned(StepRule):
@@ -43,5 +43,6 @@ op.execute("ALTER TABLE events ATTACH PARTITION events_2025 FOR VALUES FROM ('20
                 help="Instead: let a check prove the bounds before.\n"
                 f"op.execute({quoted(f'ALTER TABLE {scanned[0]} ADD CONSTRAINT {scanned[0]}_bounds CHECK (…) NOT VALID')})\n"
                 "with op.get_context().autocommit_block():\n"
-                f"    op.execute({quoted(f'ALTER TABLE {scanned[0]} VALIDATE CONSTRAINT {scanned[0]}_bounds')})",
+                f"    op.execute({quoted(f'ALTER TABLE {scanned[0]} VALIDATE CONSTRAINT {scanned[0]}_bounds')})\n"
+                f"{MAY_BE_LEFT}",
             )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
-from sage_migrate.lint.wording import quoted
+from sage_migrate.lint.wording import MAY_BE_LEFT, quoted
 
 
 class ReindexWithoutConcurrently(StepRule):
@@ -38,5 +38,6 @@ with op.get_context().autocommit_block():
             message=f"REINDEX {action.what} {action.name} locks {owner or 'its table'} against writes until the index is built.",
             help="Instead: rebuild it concurrently.\n"
             "with op.get_context().autocommit_block():\n"
-            f"    op.execute({quoted(f'REINDEX {action.what} CONCURRENTLY {action.name}')})",
+            f"    op.execute({quoted(f'REINDEX {action.what} CONCURRENTLY {action.name}')})\n"
+            f"{MAY_BE_LEFT}",
         )

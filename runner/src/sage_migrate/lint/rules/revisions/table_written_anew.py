@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
-from sage_migrate.lint.wording import quoted
+from sage_migrate.lint.wording import MAY_BE_LEFT, quoted
 
 
 class TableWrittenAnew(StepRule):
@@ -32,7 +32,7 @@ op.execute("REFRESH MATERIALIZED VIEW CONCURRENTLY user_totals")
         if action.refuses_transaction and step.in_own_transaction():
             return  # refused before it does anything
         instead = {
-            "REFRESH MATERIALIZED VIEW": f"op.execute({quoted(f'REFRESH MATERIALIZED VIEW CONCURRENTLY {action.table}')})  # needs a unique index",
+            "REFRESH MATERIALIZED VIEW": f"op.execute({quoted(f'REFRESH MATERIALIZED VIEW CONCURRENTLY {action.table}')})  # needs a unique index\n{MAY_BE_LEFT}",
             "VACUUM FULL": f"pg_repack --table {action.table}",
             "CLUSTER": f"pg_repack --table {action.table}",
         }.get(action.what, "a new table with a trigger that keeps it in step, a copy in batches, and a swap")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from sage_migrate.lint import statements as ir
 from sage_migrate.lint.analysis import Step
 from sage_migrate.lint.rule import Finding, StepRule
-from sage_migrate.recipes import BACKFILL
+from sage_migrate.recipes import BACKFILL, ROWS, declare_backfill
 
 
 class UnboundedBackfill(StepRule):
@@ -46,11 +46,9 @@ def upgrade():
 
 
 def _declared(action: ir.Update) -> str:
-    columns = action.columns or ("…",)
-    sets = ", ".join(f"{column} = …" for column in columns)
     return (
         "Instead: declare it in a revision of its own; the gate sets the rows in batches before upgrade() runs.\n"
-        f'sage_migrate = {{"backfill": {{"table": "{action.table}", "set": "{sets}", "where": "{columns[0]} IS NULL"}}}}  # {BACKFILL}'
+        f"{declare_backfill(action.table, action.columns or ('…',))}  # {BACKFILL}"
     )
 
 
@@ -65,7 +63,7 @@ def _looped(table: str, verb: str) -> str:
         "Instead: batches by key, each committed by itself.\n"
         "with op.get_context().autocommit_block():\n"
         f'    while op.get_bind().execute(sa.text("{statement}")).rowcount:\n'
-        "        pass"
+        f"        pass\n# {ROWS}"
     )
 
 
