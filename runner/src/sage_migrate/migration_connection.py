@@ -255,6 +255,8 @@ class MigrationConnection:
                 self.statement_timeout = _seconds(own[2])
         elif blocks_nobody(statement) and not self._holds_locks():
             statement = self._be_patient(statement)
+        elif self._gate.may_leave and self._is_autocommit():  # a loop of batches, which ends between two of them
+            self._check_fits(statement, self._gate.remaining_for_online())
         if self._is_for_many and _CHANGES_SESSION.search(statement):
             self.changed_session = True
         self.backend.begin(statement)
