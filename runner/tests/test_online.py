@@ -106,6 +106,43 @@ def test_a_tail_that_does_not_fit_is_left_and_done_by_an_online_run(
     assert is_ready(project, database)
 
 
+def test_a_build_that_is_killed_in_each_of_its_phases(project: Project, database: Database, gate: CommandLine) -> None:
+    """In its first wait, in its scan, in its last wait: the next run builds the index anew, and the last leaves no other one."""
+    make_orders(database)
+    slow = "CREATE OR REPLACE FUNCTION slow(t text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS 'BEGIN {} RETURN t; END'"
+    database.execute(slow.format(""))
+    build = "CREATE INDEX CONCURRENTLY IF NOT EXISTS orders_note ON orders (slow(note))"
+    project.add("a1", f"with op.get_context().autocommit_block():\n    op.execute({build!r})", head=ONLINE)
+
+    def kill_in(phase: str) -> None:
+        building = "SELECT FROM pg_stat_progress_create_index WHERE datname = current_database()"
+        run = gate.start(project, "upgrade", "--online")
+        database.until(f"EXISTS ({building} AND phase = '{phase}')")
+        run.kill()
+        run.process.wait()
+        database.until(f"NOT EXISTS ({building})")
+
+    writer = database.connect("writer", autocommit=False)
+    writer.execute("UPDATE orders SET note = note WHERE id = 1")
+    kill_in("waiting for writers before build")
+    writer.rollback()
+    database.execute(slow.format("PERFORM pg_sleep(0.1);"))
+    kill_in("building index: scanning table")
+    database.execute(slow.format(""))
+    report = database.connect("report", autocommit=False)
+    report.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_class")
+    kill_in("waiting for old snapshots")
+    report.rollback()
+    done = gate.run(project, "upgrade", "--online").expect(0)
+    assert done.one("invalid_index_dropped")["index"] == "public.orders_note"
+    assert database.rows(
+        "SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = 'orders'::regclass ORDER BY 1"
+    ) == [
+        ("orders_note", True),
+        ("orders_pkey", True),
+    ]
+
+
 def test_a_release_waits_for_no_online_run(project: Project, database: Database, gate: CommandLine) -> None:
     """While one is at work, a release with nothing else to apply ends at once; one with more waits for the lock."""
     make_orders(database)
@@ -131,49 +168,41 @@ def test_a_release_waits_for_no_online_run(project: Project, database: Database,
     assert gate.run(project, "upgrade").expect(0).applied == ["c3"]
 
 
+CONTRACT = "sage_migrate = {'phase': 'contract'}"
+
+
 @pytest.mark.parametrize(
-    ("head", "status", "message"),
+    ("heads", "status", "what"),
     [
+        ({"c3": CONTRACT}, 23, "The `contract` revision c3 may only follow when the online revision b2 is done."),
+        ({"c3": ""}, 34, "Revision c3 needs the online revision b2."),
         (
-            "sage_migrate = {'phase': 'contract'}",
+            {"c3": "", "d4": CONTRACT},
             23,
-            (
-                "The `contract` revision c3 may only follow when the online revision b2 is done. "
-                "b2 takes about 1667 min (estimated from 1000000000 rows of orders at 10000 rows/s, which is assumed), "
-                "which does not fit this run's deadline. "
-                "Applied by "
-                "this run, and staying so: a1. b2 was rolled back whole. Release without c3 first and let its online run do b2, or do "
-                "it now, beside the application: sage-migrate upgrade b2 --online. Then release this again."
-            ),
-        ),
-        (
-            "",
-            34,
-            (
-                "Revision c3 needs the online revision b2. "
-                "b2 takes about 1667 min (estimated from 1000000000 rows of orders at 10000 rows/s, which is assumed), "
-                "which does not fit this run's deadline. "
-                "Applied by this run, and staying so: a1. b2 was "
-                "rolled back whole. Release without c3 first and let its online run do b2, or do it now, beside the application: "
-                "sage-migrate upgrade b2 --online. Then release this again."
-            ),
+            "The `contract` revision d4 may only follow when the online revision b2 is done.",
         ),
     ],
-    ids=["contract", "expand"],
+    ids=["contract", "expand", "both"],
 )
 def test_what_needs_it_is_refused(  # noqa: PLR0913, PLR0917  fixtures
-    head: str, status: int, message: str, project: Project, database: Database, gate: CommandLine
+    heads: dict[str, str], status: int, what: str, project: Project, database: Database, gate: CommandLine
 ) -> None:
     """Nothing is left that a later revision of the same release follows."""
     make_orders(database)
     pretend_many_rows(database)
     project.add("a1")
     project.add("b2", head=BACKFILL)
-    project.add("c3", head=head)
-    assert gate.run(project, "upgrade").expect(status).message == message
+    for name, head in heads.items():
+        project.add(name, head=head)
+    assert gate.run(project, "upgrade").expect(status).message == (
+        f"{what} b2 takes about 1667 min (estimated from 1000000000 rows of orders at 10000 rows/s, which is assumed), which does not fit "
+        f"this run's deadline. Applied by this run, and staying so: a1. b2 was rolled back whole. Release without {', '.join(heads)} first "
+        "and let its online run (Helm: migration.online.enabled) do b2, or do it now, beside the application: sage-migrate upgrade b2 "
+        "--online. Then release this again."
+    )
     assert database.version() == ["a1"]
     gate.run(project, "upgrade", "b2", "--online").expect(0)
-    assert gate.run(project, "upgrade").expect(0).applied == ["c3"]
+    assert gate.run(project, "upgrade").expect(0).applied == [*heads]
 
 
 def test_a_revision_of_another_branch_is_applied(project: Project, database: Database, gate: CommandLine) -> None:
@@ -221,6 +250,26 @@ def test_a_backfill_that_is_not_done_in_time_is_left(project: Project, database:
     again = gate.run(project, "upgrade").expect(0)
     assert again.one("backfill_started")["rows_done"] == done
     assert again.applied == ["b2"]
+
+
+def test_a_loop_of_batches_that_is_not_done_in_time_is_left(
+    project: Project, database: Database, gate: CommandLine
+) -> None:
+    """It stops between two of them, and goes on with what is there."""
+    make_orders(database)
+    batch = "DELETE FROM orders WHERE id IN (SELECT id FROM orders LIMIT 10)"
+    project.add(
+        "a1",
+        "import time\n"
+        f"with op.get_context().autocommit_block():\n    while op.get_bind().execute(sa.text({batch!r})).rowcount: time.sleep(0.1)",
+        head=ONLINE,
+    )
+    outcome = gate.run(project, "upgrade", "--deadline", "6s").expect(0)
+    assert outcome.one("online_left")["reason"] == "a1 is not done, and the deadline is near"
+    assert 0 < database.value("SELECT count(*) FROM orders") < 2000
+    database.execute("DELETE FROM orders WHERE id IN (SELECT id FROM orders OFFSET 20)")
+    assert gate.run(project, "upgrade", "--online").expect(0).applied == ["a1"]
+    assert database.value("SELECT count(*) FROM orders") == 0
 
 
 def test_an_error_that_the_revision_swallows(project: Project, database: Database, gate: CommandLine) -> None:

@@ -15,6 +15,8 @@ DERIVED = {
     "mistake": ("add_a_summary", "archive_with_a_mistake"),
     "slow": ("add_a_summary", "archive_too_slowly"),
     "waiting": ("wait_for_the_test",),
+    "unfilled": ("add_a_summary", "default_the_summary", "fill_the_summary"),
+    "required": ("add_a_summary", "default_the_summary", "fill_the_summary", "require_the_summary"),
 }
 
 

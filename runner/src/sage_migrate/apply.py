@@ -413,7 +413,7 @@ class MigrationRun:
         ]
         if needing:
             contracts = tuple(each for each in needing if self.project.declaration(each).phase == "contract")
-            raise still_needed(revision, left, contracts=contracts, others=tuple(needing)) from left
+            raise still_needed(revision, left, needing=tuple(needing), contracts=contracts) from left
         self.report.revision, self.report.backfilled_rows = None, 0
         self.gate.recorder.end_revision()
         self.gate.may_leave = False

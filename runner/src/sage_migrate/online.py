@@ -91,17 +91,18 @@ def estimate_backfill(table: str, *, rows: int, done: int, seconds: float) -> Es
 
 
 def still_needed(
-    revision: str, left: OnlineLeftError, *, contracts: tuple[str, ...], others: tuple[str, ...]
+    revision: str, left: OnlineLeftError, *, needing: tuple[str, ...], contracts: tuple[str, ...]
 ) -> GateError:
-    """Return the refusal of a release that needs what would have to be left."""
+    """Return the refusal of a release that needs what would have to be left; some of what needs it may be ``contracts``."""
     facts = {
         "revision": revision,
         "estimated_seconds": round(left.estimate.seconds) if left.estimate else None,
-        "needed_by": (*contracts, *others),
+        "needed_by": needing,
     }
-    needed = ", ".join(contracts or others)
+    needed = ", ".join(contracts or needing)
     remedy = (
-        f"Release without {needed} first and let its online run do {revision}, or do it now, beside the application: "
+        f"Release without {', '.join(needing)} first and let its online run (Helm: migration.online.enabled) do {revision}, or do it now, "
+        "beside the application: "
         f"sage-migrate upgrade {revision} --online. Then release this again."
     )
     if contracts:
