@@ -368,7 +368,7 @@ Nothing to do in any of {no_op.tenants:,}: **{no_op.seconds:.1f} s**, Python's s
 What is above psql is Alembic's: to run a revision's code and to make SQL of it takes more than to execute that SQL, in one process
 without the gate too. The fleet does it in several processes at a time; it commits each revision of each tenant on its own, watches
 it for stalls and verifies its version table. psql is stopped by the first tenant that is broken. The loop starts Python, reads the
-history and connects for each tenant; the fleet does so once, then once for a hundred ([how](../fleet.md#how-it-is-done)).
+history and connects for each tenant; the fleet does so once, then once for some thousand statements ([how](../fleet.md#how-it-is-done)).
 
 ```sh
 python -m bench.fleet                       # writes this page

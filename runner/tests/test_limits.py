@@ -11,6 +11,7 @@ from harness.command import PATIENCE_SECONDS, CommandLine
 from harness.env_files import STYLES, Style
 from harness.postgres import Connection, Database
 from harness.project import Project
+from sage_migrate.session import set_config_sql
 
 HOLD = "op.execute('LOCK TABLE accounts'); op.execute(\"SELECT pg_sleep(30) -- 'secret'\")"
 QUICK = ("--lock-timeout", "50ms", "--stall-budget", "300ms", "--statement-timeout", "20s")
@@ -41,6 +42,12 @@ def waiting(connection: Connection, sql: str) -> Iterator[list[BaseException]]:
 def without_times(message: str) -> str:
     """Return a message with its measured times replaced."""
     return re.sub(r"\d+(\.\d+)? m?s\b", "TIME", message)
+
+
+def test_limits_that_the_server_does_not_know_keep_no_other_from_being_set(database: Database) -> None:
+    """That of a newer PostgreSQL is left out."""
+    limits = {"lock_timeout": "1s", "no_such_timeout": "5s", "statement_timeout": "2s"}
+    assert database.rows(set_config_sql(limits)) == [("1s",), ("2s",)]
 
 
 @pytest.mark.parametrize("style", STYLES[1:3], ids=lambda style: style.name)

@@ -1,9 +1,12 @@
 """Structured logs: one JSON object a line on stdout, or coloured lines for a person on a terminal."""
 
+import functools
 import json
 import logging
 import sys
+from collections import deque
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,15 +24,25 @@ class _Events:
         self._stream: Any = sys.stdout
         self.fields: dict[str, object] = {}
         """What every line says besides: in a fleet, whose it is."""
+        self._kept: deque[dict[str, Any]] | None = None
         self.progress_line: ProgressLine | None = None
         """On a person's terminal, the line that tells how far a statement is; elsewhere events do."""
 
     def configure(self, stream: Any, *, as_json: bool) -> None:
         """Write every event as a line of ``stream``, from now on."""
-        self.as_json, self._stream = as_json, stream
+        self.as_json, self._stream, self._kept = as_json, stream, None
         self.progress_line = stream if isinstance(stream, ProgressLine) else None
         for made in ("renderer", "_logger"):
             self.__dict__.pop(made, None)
+
+    def keep(self, events: deque[dict[str, Any]]) -> None:
+        """Append every event to ``events`` instead, from now on, for `render`: most are never told, and a line takes longer."""
+        self._kept, self.progress_line = events, None
+
+    def render(self, event: dict[str, Any]) -> str:
+        """Return the line of an event that was kept."""
+        stamped = {**event, "timestamp": event["timestamp"].isoformat().replace("+00:00", "Z")}
+        return str(self.renderer(None, event["level"], _put_event_first(None, "", stamped)))
 
     # Made at the first event, since most commands of review time have none, and structlog takes longer than they do.
     @cached_property
@@ -61,7 +74,13 @@ class _Events:
 
     def __getattr__(self, level: str) -> Any:
         """Return the logger's method for ``level``."""
+        if self._kept is not None:
+            return functools.partial(self._keep, level)
         return getattr(self._logger, level)
+
+    def _keep(self, level: str, event: str, /, **fields: Any) -> None:
+        assert self._kept is not None
+        self._kept.append({**fields, "event": event, "level": level, "timestamp": datetime.now(UTC), **self.fields})
 
 
 log: Any = _Events()

@@ -20,7 +20,7 @@ from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, server_mes
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
 from sage_migrate.online import OnlineLeftError, check_fits, estimate_statement
-from sage_migrate.preflight.position import VERSION_TABLE_SQL, VersionTable
+from sage_migrate.preflight.position import VersionTable
 from sage_migrate.session import KEEPALIVE, quote_identifier, quote_literal, search_path_sql, set_config_sql
 
 _OWN_TIMEOUT = re.compile(
@@ -57,6 +57,8 @@ class MigrationConnection:
         self._gate = gate
         self._connection = connection
         self._work = 0
+        self.statements = 0
+        """How many ran on it."""
         self._stamped = False
         self._own_timeouts = False
         self._is_patient = False
@@ -102,11 +104,14 @@ class MigrationConnection:
         Return its version table, which need not exist, and None where there is no such schema.
         What a driver has prepared for the tables of one schema must not meet those of another.
         """
-        exists = f"EXISTS (SELECT FROM pg_namespace WHERE nspname = {quote_literal(schema)})"
-        table = f"quote_ident({quote_literal(schema)}) || '.' || quote_ident({quote_literal(version_table)})"
-        ((_, found, spelled, name, comment, may_comment),) = self._execute_raw(
-            f"{search_path_sql(schema, *after)}, {exists}, spelled, found.* FROM (SELECT {table} AS spelled) AS asked"
-            f" LEFT JOIN LATERAL ({VERSION_TABLE_SQL} WHERE class.oid = to_regclass(spelled)) AS found ON true",
+        names = [quote_identifier(schema), quote_identifier(version_table)]
+        # Planned anew for each schema: so no view, no function that the planner takes apart, and no join that it weighs.
+        ((_, space, spelled, oid, comment, may_comment),) = self._execute_raw(
+            f"{search_path_sql(schema, *after)}, to_regnamespace({quote_literal(names[0])})::oid,"
+            f" quote_ident({quote_literal(schema)}) || '.' || quote_ident({quote_literal(version_table)}),"
+            " class.oid, description, pg_has_role(relowner, 'USAGE') FROM (SELECT) AS asked"
+            f" LEFT JOIN pg_class AS class ON class.oid = to_regclass({quote_literal('.'.join(names))})"
+            " LEFT JOIN pg_description ON objoid = class.oid AND classoid = 'pg_class'::regclass AND objsubid = 0",
             keep=True,
         )
         dialect: Any = self._connection.dialect
@@ -117,9 +122,9 @@ class MigrationConnection:
         driver: Any = self._connection.connection.driver_connection
         if hasattr(driver, "prepare_threshold"):  # psycopg's
             driver.prepare_threshold = None
-        if not found:
+        if space is None:
             return None
-        return VersionTable(name=spelled, exists=name is not None, comment=comment, may_comment=bool(may_comment))
+        return VersionTable(name=spelled, exists=oid is not None, comment=comment, may_comment=bool(may_comment))
 
     def let_go(self, connection: Connection) -> None:
         """Listen no more where env.py configures the same connection again, as for one schema after the other."""
@@ -266,6 +271,7 @@ class MigrationConnection:
     def _after_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self.backend.running = self.left_unfinished = False
         self._idle_since = time.monotonic()
+        self.statements += 1
         is_committed = self._is_committed()
         # A revision's own COMMIT: driver and SQLAlchemy know nothing of it, and what follows is committed by itself.
         self._was_ended_by_sql = is_committed and not self._has_autocommit()

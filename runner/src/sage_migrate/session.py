@@ -139,9 +139,11 @@ def search_path_sql(*schemas: str) -> str:
 
 def set_config_sql(parameters: dict[str, str]) -> str:
     """Return one statement that sets ``parameters`` for the session; those unknown to the server are left out."""
-    return " UNION ALL ".join(
-        f"SELECT set_config(name, {quote_literal(value)}, false) FROM pg_settings WHERE name = {quote_literal(name)}"  # noqa: S608
-        for name, value in parameters.items()
+    wanted = ", ".join(f"({quote_literal(name)}, {quote_literal(value)})" for name, value in parameters.items())
+    # Not by pg_settings, which makes a row of every setting each time: that takes tens of milliseconds.
+    return (
+        f"SELECT set_config(name, value, false) FROM (VALUES {wanted}) AS wanted (name, value)"  # noqa: S608  quoted
+        " WHERE current_setting(name, true) IS NOT NULL"
     )
 
 

@@ -89,6 +89,11 @@ def test_one_that_fails_hides_no_other(project: Project, database: Database, gat
     (seventh,) = [event for event in outcome.named("tenant_failed") if event["tenant"] == "tenant_7"]
     assert (seventh["exit_status"], seventh["revision"], seventh["applied"]) == (40, "c3", ["a1", "b2"])
     assert {event["tenant"] for event in outcome.named("revision_started")} == set(broken)
+    told = [event for event in outcome.events if event.get("tenant") == "tenant_7"]
+    applied = ["revision_started", "revision_applied"]
+    assert [event["event"] for event in told] == ["plan", *applied, *applied, "revision_started", "tenant_failed"]
+    assert list(told[0])[:3] == ["timestamp", "level", "event"]
+    assert [event["timestamp"] for event in told] == sorted(event["timestamp"] for event in told)
     database.execute("DROP TABLE tenant_3.orders; DROP TABLE tenant_7.items")
     again = gate.run(project, *FLEET).expect(0)
     assert states(again) == {"applied": broken, "at-head": sorted(set(tenants) - set(broken))}
@@ -251,6 +256,24 @@ def test_no_tenant_meets_the_session_of_another(project: Project, database: Data
     outcome = gate.run(project, *FLEET, "--concurrency", "1").expect(0)
     assert states(outcome) == {"applied": tenants}
     assert {database.rows(f"SELECT mem, temp::int FROM {tenant}.seen")[0] for tenant in tenants} == {("4MB", 0)}
+
+
+def test_connection_is_a_new_one_after_some_thousand_statements(
+    project: Project, database: Database, gate: CommandLine
+) -> None:
+    """What a server process remembers of every table does not grow with the number of tenants."""
+    tenants = make_schemas(database, [f"tenant_{number}" for number in range(3)])
+    project.add(
+        "a1",
+        """
+        for _ in range(2000):
+            op.get_bind().exec_driver_sql("SELECT 1")
+        op.execute("CREATE TABLE seen AS SELECT pg_backend_pid() AS pid")
+        """,
+    )
+    gate.run(project, *FLEET, "--concurrency", "1").expect(0)
+    first, second, third = [database.value(f"SELECT pid FROM {tenant}.seen") for tenant in tenants]
+    assert first == second != third
 
 
 def test_declared_backfill_is_of_the_tenants_own_table(project: Project, database: Database, gate: CommandLine) -> None:

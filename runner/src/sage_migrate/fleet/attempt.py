@@ -1,6 +1,5 @@
 """A tenant at work in a process of the fleet: its limits, its reasons to stop, what it logs, how it ended."""
 
-import io
 import os
 import threading
 import time
@@ -21,15 +20,15 @@ _LINES = 500
 class Attempt:
     """One tenant's run. Its events are kept, and told where it fails: those of a thousand that did not would hide them."""
 
-    def __init__(self, tenant: str, settings: Settings, process: Interruption, *, as_json: bool) -> None:
+    def __init__(self, tenant: str, settings: Settings, process: Interruption) -> None:
         """Begin; the signal that ends the process ends the run."""
         self.tenant = tenant
         self.settings = settings
         self.report = Report(command="fleet upgrade")
         self.interruption = Interruption()
-        self._events = _Lines()
+        self._events: deque[dict[str, Any]] = deque(maxlen=_LINES)
         self._started = time.monotonic()
-        log.configure(self._events, as_json=as_json)
+        log.keep(self._events)
         log.fields = {"tenant": tenant}
         self._timer: threading.Timer | None = None
         self.interruption.subscribe(self._abandon_later)
@@ -71,7 +70,7 @@ class Attempt:
             message=" ".join(part for part in (error.what, self.report.effect(), error.remedy) if part),
             retryable=error.retryable,
             facts={"reason": error.summary, "sqlstate": error.facts.get("sqlstate")},
-            events=tuple(self._events.lines),
+            events=tuple(map(log.render, self._events)),
         )
 
     def _account(self) -> dict[str, Any]:
@@ -83,16 +82,3 @@ class Attempt:
             "tries": sum(each.tries for each in self.report.applied),
             "duration_seconds": round(time.monotonic() - self._started, 3),
         }
-
-
-class _Lines(io.TextIOBase):
-    """Keep the last lines that are written."""
-
-    def __init__(self) -> None:
-        self.lines: deque[str] = deque(maxlen=_LINES)
-
-    def write(self, text: str) -> int:
-        """Keep what is no line's end alone."""
-        if text.strip():
-            self.lines.append(text.rstrip("\n"))
-        return len(text)

@@ -6,11 +6,13 @@ import json
 import sys
 from multiprocessing.connection import Connection
 
+import structlog  # noqa: F401  every process needs it: imported before they are forked
+
 from sage_migrate.fleet.options import FLEET_OPTIONS, FleetSettings, read_fleet_settings
 from sage_migrate.fleet.pool import Pool
 from sage_migrate.fleet.rollout import FleetReport, Rollout
 from sage_migrate.fleet.status import read_fleet_status
-from sage_migrate.logs import log
+from sage_migrate.fleet.worker import Worker
 from sage_migrate.project import Project, load_project
 from sage_migrate.report import fail, finish
 from sage_migrate.settings import Settings, add_options
@@ -54,6 +56,4 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _serve(channel: Connection, *, project: Project, settings: Settings, fleet: FleetSettings, target: str) -> None:
-    from sage_migrate.fleet.worker import Worker
-
-    Worker(channel, project=project, settings=settings, fleet=fleet, target=target, as_json=log.as_json).serve()
+    Worker(channel, project=project, settings=settings, fleet=fleet, target=target).serve()

@@ -1,7 +1,7 @@
 """One run of env.py for many schemas: env.py connects once, and one schema after the other is upgraded on that connection.
 
 A tenant that fails ends the run as it would end any other, through env.py; the next tenant gets a new connection. So it
-does after a revision that changed its session, and after a number of tenants, since a server process remembers every
+does after a revision that changed its session, and after some thousand statements, since a server process remembers every
 table that it ever saw.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from alembic.runtime.migration import MigrationContext
+from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy.engine import Connection
 
 from sage_migrate.advisory_lock import take_lock, tenant_key
@@ -39,8 +39,8 @@ from sage_migrate.upgrade import check_versions, connect_like, open_gate, runner
 if TYPE_CHECKING:
     from sage_migrate.fleet.worker import Worker
 
-# What a server process keeps of the tables of so many tenants is some megabytes.
-_TENANTS_PER_CONNECTION = 100
+# What a server process keeps of the tables that so many statements made or changed is some ten megabytes.
+_STATEMENTS_PER_CONNECTION = 4000
 
 
 class SchemaEnvironment(GateEnvironment):
@@ -92,7 +92,6 @@ class SchemaRun(MigrationRun):
         """The version table's name, as the server spells it."""
         self._found: VersionTable | None = None
         """What was read of the schema's version table and is not used yet."""
-        self._done = 0
 
     @property
     def schema(self) -> str | None:
@@ -193,6 +192,12 @@ class SchemaRun(MigrationRun):
         table, self._found = self._found, None
         assert table is not None
         return make_position(heads, table, self._known)
+
+    def _pending_steps(self, heads: tuple[str, ...]) -> list[RevisionStep]:
+        key = (self.project.script.revision_map, heads)
+        if key not in self._worker.steps:
+            self._worker.steps[key] = super()._pending_steps(heads)
+        return self._worker.steps[key]
 
     def _known(self) -> dict[str, Known]:
         if self._worker.known is None:
@@ -306,7 +311,6 @@ class SchemaRun(MigrationRun):
         assert self.gate.database is not None
         check_versions(self._read_own_versions(self._position.table), self._position, self.report, self.project)
         self.gate.rest()
-        self._done += 1
         self._answer(self.attempt.result(ahead=self._position.ahead))
 
     def _read_own_versions(self, table: str) -> tuple[str, ...]:
@@ -324,7 +328,7 @@ class SchemaRun(MigrationRun):
         assert self._connection is not None
         return (
             self._connection.changed_session
-            or self._done >= _TENANTS_PER_CONNECTION
+            or self._connection.statements >= _STATEMENTS_PER_CONNECTION
             or self.gate.interruption.error is not None
         )
 

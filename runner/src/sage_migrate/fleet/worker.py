@@ -37,6 +37,9 @@ from sage_migrate.status import ask_status
 from sage_migrate.upgrade import upgrade
 
 if TYPE_CHECKING:
+    from alembic.runtime.migration import RevisionStep
+    from alembic.script.revision import RevisionMap
+
     from sage_migrate.lineage import Known
 
 _PR_SET_PDEATHSIG = 1
@@ -49,7 +52,7 @@ _NO_DATABASE = "3D000"  # invalid_catalog_name
 class Worker:
     """What one process knows, and the channel by which it is told what to do."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         channel: Connection,
         *,
@@ -57,7 +60,6 @@ class Worker:
         settings: Settings,
         fleet: FleetSettings,
         target: str,
-        as_json: bool,
     ) -> None:
         """Answer on ``channel``."""
         self.project = project
@@ -66,10 +68,11 @@ class Worker:
         self.env_is_proved = False
         """Whether a run of env.py has shown that it runs migrations once."""
         self.known: dict[str, Known] | None = None
+        self.steps: dict[tuple[RevisionMap, tuple[str, ...]], list[RevisionStep]] = {}
+        """What is pending after these heads, of a history as it was read."""
         self._channel = channel
         self._settings = settings
         self._fleet = fleet
-        self._as_json = as_json
         self._owes_answer = False
         self._interruption = Interruption()
         self._slots = Slots(settings, fleet)
@@ -104,10 +107,10 @@ class Worker:
     def begin(self, task: Task) -> Attempt:
         """Begin the tenant's run that ``task`` asks for."""
         if not isinstance(task, UpgradeTenant):
-            return Attempt("", self._settings, self._interruption, as_json=self._as_json)
+            return Attempt("", self._settings, self._interruption)
         limits = tenant_settings(self._settings, self._fleet, task.remaining_seconds)
         own = settings_of(task.tenant, limits)
-        return Attempt(task.tenant.name, own, self._interruption, as_json=self._as_json)
+        return Attempt(task.tenant.name, own, self._interruption)
 
     def has_task(self) -> bool:
         """Tell whether another task comes soon; the end of the channel counts as one."""
@@ -146,7 +149,7 @@ class Worker:
                 return None, _failed(run.attempt, run.task, error, is_gone=run.schema_is_gone())
             finally:
                 run.attempt.end()
-        gc.collect()  # the engine, the module of env.py and what a hundred tenants left: little is collected on the way
+        gc.collect()  # the engine, the module of env.py and what hundreds of tenants left: little is collected on the way
         return run.following, None
 
     def _upgrade(self, tenant: Tenant, attempt: Attempt) -> TenantResult:
