@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from alembic.runtime.migration import MigrationContext, RevisionStep
+from sqlalchemy import create_mock_engine
 from sqlalchemy.engine import Connection
 
 from sage_migrate.advisory_lock import take_lock, tenant_key
@@ -88,6 +89,7 @@ class SchemaRun(MigrationRun):
         self._checked: list[TenantPosition] = []
         self._held: int | None = None
         """The key of the tenant's lock that is held: given back for the next one's, or with the session."""
+        self._table_ddl: list[str] = []
         self._table = ""
         """The version table's name, as the server spells it."""
         self._found: VersionTable | None = None
@@ -127,7 +129,7 @@ class SchemaRun(MigrationRun):
 
     def make_environment(self) -> GateEnvironment:
         """Return the environment of this run of env.py."""
-        self._adopted, self._was_reached = None, False
+        self._adopted, self._was_reached, self._table_ddl = None, False, []
         self._environment = SchemaEnvironment(self)
         return self._environment
 
@@ -183,8 +185,21 @@ class SchemaRun(MigrationRun):
         if not self.has_version_table(context):
             assert self._found is not None
             # Within the first revision's transaction, which begins here: a revision that fails leaves no table either.
-            context._version.create(context.connection, checkfirst=False)  # noqa: SLF001  as the method that this one replaces
+            for statement in self._version_table_ddl(context):
+                context.connection.exec_driver_sql(statement)
             self._found = replace(self._found, exists=True, may_comment=True)
+
+    def _version_table_ddl(self, context: MigrationContext) -> list[str]:
+        """Return what makes a version table, which SQLAlchemy would compile for each schema."""
+        if not self._table_ddl:
+            assert context.connection is not None
+            dialect = context.connection.dialect
+
+            def keep(ddl: Any, *_: Any, **__: Any) -> None:
+                self._table_ddl.append(str(ddl.compile(dialect=dialect)))
+
+            context._version.create(create_mock_engine("postgresql://", keep), checkfirst=False)  # noqa: SLF001  as the method that is replaced
+        return self._table_ddl
 
     def read_position(self, heads: tuple[str, ...], context: MigrationContext) -> Position:
         """Return the position by what was read when Alembic asked; the next try reads it anew."""
