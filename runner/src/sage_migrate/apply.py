@@ -51,6 +51,7 @@ from sage_migrate.report import Report, RevisionResult, revisions_to_apply
 from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blockers
 from sage_migrate.reviewed import check_reviewed
 from sage_migrate.session import Session, quote_literal
+from sage_migrate.version_row import one_statement_for_all
 from sage_migrate.wait import wait_for_database
 
 _SETTLE_SECONDS = 12
@@ -89,7 +90,8 @@ class GateEnvironment(EnvironmentContext):
 
     def run_migrations(self, **arguments: Any) -> None:
         """Run the pending revisions, each again while its lock is not to be had."""
-        self._run.run_with_retries(functools.partial(super().run_migrations, **arguments))
+        with one_statement_for_all():
+            self._run.run_with_retries(functools.partial(super().run_migrations, **arguments))
 
 
 # The proxy that makes `alembic.context` is registered by exact class.

@@ -34,6 +34,8 @@ _CHANGES_SESSION = re.compile(
     r"|\b(?:set_config|pg_(?:try_)?advisory_lock)",
     re.IGNORECASE | re.MULTILINE,
 )
+# SQLAlchemy's dialect for asyncpg would not notice, and the statement for the version row is one for all revisions.
+_FORGETS_PREPARED = re.compile(r"\s*(?:DISCARD|DEALLOCATE)\b", re.IGNORECASE)
 ANY_TENANT = "sage_migrate_any_tenant"
 """A schema's name that stands for that of the tenant at hand, so that SQLAlchemy compiles for all what it compiles for one."""
 # Settings, and what SQLAlchemy's inspector reads, change nothing and lock nothing that matters.
@@ -117,14 +119,19 @@ class MigrationConnection:
         dialect: Any = self._connection.dialect
         self._tenant = f"{dialect.identifier_preparer.quote_identifier(schema)}."
         dialect.default_schema_name = schema
-        if hasattr(dialect, "_invalidate_schema_cache"):  # asyncpg's
-            dialect._invalidate_schema_cache()  # noqa: SLF001  as the dialect itself does after DDL
+        self._forget_prepared()
         driver: Any = self._connection.connection.driver_connection
         if hasattr(driver, "prepare_threshold"):  # psycopg's
             driver.prepare_threshold = None
         if space is None:
             return None
         return VersionTable(name=spelled, exists=oid is not None, comment=comment, may_comment=bool(may_comment))
+
+    def _forget_prepared(self) -> None:
+        """Let asyncpg's dialect prepare anew whatever it has prepared."""
+        dialect: Any = self._connection.dialect
+        if hasattr(dialect, "_invalidate_schema_cache"):
+            dialect._invalidate_schema_cache()  # noqa: SLF001  as the dialect itself does after DDL
 
     def let_go(self, connection: Connection) -> None:
         """Listen no more where env.py configures the same connection again, as for one schema after the other."""
@@ -277,6 +284,8 @@ class MigrationConnection:
         self._was_ended_by_sql = is_committed and not self._has_autocommit()
         if not _LEAVES_NOTHING.match(statement):
             self._work += 1
+        if _FORGETS_PREPARED.match(statement):
+            self._forget_prepared()
         self.partly_committed = self.partly_committed or (is_committed and self._work > 0 and not self._stamped)
         self._gate.recorder.end_statement(self._gate)
         if self._is_patient:
