@@ -147,6 +147,40 @@ with engine.connect() as connection:
         context.run_migrations()
 """
 
+BY_HAND = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    transaction = connection.begin()
+    try:
+        context.run_migrations()
+    except Exception:
+        transaction.rollback()
+        raise
+    transaction.commit()
+"""
+
+ASYNC_BY_HAND = ASYNC.replace(
+    """    with context.begin_transaction():
+        context.run_migrations()
+""",
+    """    transaction = connection.begin()
+    try:
+        context.run_migrations()
+    except Exception:
+        transaction.rollback()
+        raise
+    transaction.commit()
+""",
+)
+
+QUERIES_BETWEEN = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    connection.execute(text("SET TIME ZONE 'UTC'"))
+    context.run_migrations()
+    connection.commit()
+"""
+
 # As AiiDA, which leaves transactions to Alembic alone.
 NO_TRANSACTION = f"""{ENGINE}
 with engine.connect() as connection:
@@ -262,6 +296,7 @@ def fill(project: Project, revision: str) -> None:
 PROJECTS = [
     *((env, "plain") for env in TRAPS),
     *(("sync", revision) for revision in REVISIONS),
+    *(("by_hand", revision) for revision in ("savepoint", "own limits", "raw commit", "session")),
     *(("async", revision) for revision in ("plain", "concurrently", "savepoint", "raw commit", "raw commit and begin")),
 ]
 
@@ -305,6 +340,29 @@ with engine.connect() as connection:
     gate.run(project, "upgrade", "--deadline", "4s").expect(31)
     reader.rollback()
     gate.run(project).expect(0)
+
+
+BY_HANDS = ["by_hand", "async_by_hand", "begins_between", pytest.param("queries_between", marks=NEEDS_COMMIT)]
+
+
+@pytest.mark.parametrize("env", BY_HANDS)
+def test_a_transaction_that_env_py_ends_by_hand(
+    env: str, tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """Begun after `configure`, it takes nothing away: a failed try is undone alone, and what came before is committed."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project = Project(tmp_path / "other", TRAPS[env])
+    project.add("a1", "CREATE TABLE one (id int)")
+    project.add("b2", 'op.execute("CREATE TABLE two (id int)")\nop.execute("ALTER TABLE accounts ADD x int")')
+    project.add("c3", "SELECT 1/0")
+    reader = database.reader("accounts")
+    run = gate.start(project, url=database.url("asyncpg" if env == "async_by_hand" else "psycopg2"))
+    run.until("lock_try_failed", revision="b2")
+    assert database.version() == ["a1"]
+    reader.rollback()
+    outcome = run.wait().expect(40)
+    assert outcome.failed["applied"] == ["a1", "b2"]
+    assert database.version() == ["b2"]
 
 
 @pytest.mark.parametrize("env", ["begins_first", "queries_first"])

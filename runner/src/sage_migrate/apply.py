@@ -63,6 +63,8 @@ class GateEnvironment(EnvironmentContext):
     def __init__(self, run: "MigrationRun") -> None:
         """Prepare for env.py to be run towards the run's destination."""
         self._run = run
+        self._alembic_ends = False
+        """Whether it is Alembic that ends transactions, in whichever way env.py asks for that."""
         # Some env.py files look at the command line that started them.
         command = alembic.command.downgrade if run.report.is_downgrade else alembic.command.upgrade
         options = {"cmd": (command, ["revision"], ["sql", "tag"]), "revision": run.destination}
@@ -82,14 +84,26 @@ class GateEnvironment(EnvironmentContext):
         adopt_standard_logging()
         if connection is not None:
             self._run.adopt(connection)
+        # Where Alembic is told so, it ends each revision's transaction, whoever began it.
+        self._alembic_ends = bool(options.get("transaction_per_migration")) or not options.get(
+            "transactional_ddl", True
+        )
         theirs = options.get("on_version_apply") or ()
         theirs = theirs if isinstance(theirs, Sequence) else (theirs,)
         options["on_version_apply"] = (*theirs, self._run.on_version_apply)
         options["transaction_per_migration"] = True
         super().configure(connection, *args, **options)
 
+    def begin_transaction(self) -> Any:
+        """Note that env.py leaves it to Alembic to begin and to end transactions."""
+        self._alembic_ends = True
+        return super().begin_transaction()
+
     def run_migrations(self, **arguments: Any) -> None:
         """Run the pending revisions, each again while its lock is not to be had."""
+        if not self._alembic_ends and self._run.commits_below():
+            # As Alembic itself does where a transaction was begun before `configure`: it neither begins nor ends any.
+            self.get_context()._in_external_transaction = True  # noqa: SLF001
         with one_statement_for_all():
             self._run.run_with_retries(functools.partial(super().run_migrations, **arguments))
 
@@ -222,6 +236,10 @@ class MigrationRun:
             self._record_lineage(ctx)
         self._connection.mark_stamped()
 
+    def commits_below(self) -> bool:
+        """Tell whether env.py has a transaction that it will end itself: each revision is then committed below that."""
+        return self._connection is not None and self._connection.stay_below_transaction()
+
     def run_with_retries(self, run_migrations: Callable[[], None]) -> None:
         """Call ``run_migrations`` until it ends, again after a lock that was not to be had.
 
@@ -234,11 +252,14 @@ class MigrationRun:
             except Exception as error:
                 self._raised = error
                 if (left := self._left_by(error)) is not None:
+                    assert self._connection is not None
+                    self._connection.roll_back_below()
                     with self._refusals():
                         self._leave(left)
                 elif self._connection is None or self._connection.is_external or not self._can_try_again(error):
                     raise
                 else:
+                    self._connection.roll_back_below()
                     self._wait_for_next_try(error)
                 self._raised = None
         if self._connection is not None:
@@ -435,6 +456,7 @@ class MigrationRun:
     def _end_revision(self) -> None:
         assert self._connection is not None
         assert self.report.revision is not None
+        self._connection.commit_below()
         if self._connection.commit_what_is_left():
             # The revision ended Alembic's transaction by a commit() of its own: the version row was in the next one.
             log.warning("revision_committed_itself", revision=self.report.revision)

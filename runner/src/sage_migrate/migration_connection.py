@@ -65,6 +65,10 @@ class MigrationConnection:
         self._own_timeouts = False
         self._is_patient = False
         self._was_ended_by_sql = False
+        self._their_transaction: Any = None
+        """The transaction that env.py began after `configure` and ends itself, below which each revision is committed."""
+        self._is_between = False
+        """Whether nothing was sent in it since a revision was committed, or rolled back, below it."""
         self._idle_since = time.monotonic()
         self.idle_seconds = 0.0
         """How long nothing had been sent before the last statement, or COMMIT."""
@@ -161,7 +165,7 @@ class MigrationConnection:
     @contextlib.contextmanager
     def standing_aside(self) -> Iterator[None]:
         """Let the guard rest meanwhile, unless a transaction is open in which locks are held."""
-        self.backend.stands_aside = not self._connection.in_transaction()
+        self.backend.stands_aside = not self._is_in_transaction()
         try:
             yield
         finally:
@@ -180,12 +184,46 @@ class MigrationConnection:
 
     def commit_what_is_left(self) -> bool:
         """Commit what no revision's transaction holds, as bare Alembic's own outer transaction would have done."""
-        if self.is_external or not self._connection.in_transaction():
+        if self.is_external or not self._is_in_transaction():
+            return False
+        if self._is_below():
+            self.commit_below()
             return False
         transaction = self._connection.get_transaction()
         if transaction is not None:
             transaction.commit()
         return True
+
+    def stay_below_transaction(self) -> bool:
+        """Tell whether a transaction was begun since `configure`; from now on it stays open for SQLAlchemy, and so for env.py.
+
+        To SQLAlchemy a transaction is a word for what a driver begins with the next statement. So the driver can end it
+        after each revision, and `commit()` or `rollback()` by env.py finds nothing more to do.
+        """
+        if self.is_external or not self._connection.in_transaction():
+            return False
+        self._their_transaction = self._connection.get_transaction()
+        return True
+
+    def commit_below(self) -> None:
+        """Commit the revision at work where it is in env.py's own transaction."""
+        if self._is_below() and not self._is_between:
+            self._before_commit(self._connection)
+            self._connection.connection.commit()
+            self._is_between = True
+
+    def roll_back_below(self) -> None:
+        """Roll the failed try back where it was in env.py's own transaction."""
+        if self._is_below() and not self._is_between:
+            self._connection.connection.rollback()
+            self._on_rollback(self._connection)
+            self._is_between = True
+
+    def _is_below(self) -> bool:
+        return self._their_transaction is not None and self._connection.get_transaction() is self._their_transaction
+
+    def _is_in_transaction(self) -> bool:
+        return bool(self._connection.in_transaction()) and not self._is_between
 
     def end_what_nothing_needs(self) -> None:
         """End the transaction in which Alembic read the version table: it must not idle while something else is done."""
@@ -245,7 +283,7 @@ class MigrationConnection:
             rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         finally:
             cursor.close()
-        if not self._connection.in_transaction():
+        if not self._is_in_transaction():
             driver.commit() if keep else driver.rollback()
         return rows
 
@@ -258,7 +296,7 @@ class MigrationConnection:
         self.idle_seconds = time.monotonic() - self._idle_since
         if self._is_patient and self._is_autocommit():
             self._set_limits()  # the statement before failed, and the revision went on
-        self._is_patient = self.left_unfinished = False
+        self._is_patient = self.left_unfinished = self._is_between = False
         own = _OWN_TIMEOUT.match(statement)
         if own:
             self._own_timeouts = True
