@@ -13,6 +13,7 @@ from harness.postgres import Database
 from harness.project import Project
 
 ROWS = 3000
+FIRST_BATCH = 500
 # Counts how often each row was written: a batch that is repeated must not set a row again.
 AUDIT = """
 CREATE TABLE writes (id text);
@@ -168,6 +169,14 @@ def test_nobody_waits_for_more_than_a_batch(project: Project, database: Database
     assert database.value(LEFT) == 0
     assert database.value("SELECT count(DISTINCT xmin::text) FROM orders") > 4
     assert outcome.named("stall_budget_exceeded") == []
+
+
+def test_an_operator_may_make_it_gentler(project: Project, database: Database, gate: CommandLine) -> None:
+    """Without a new image: here it rests after the first batch for longer than the run may take."""
+    make_orders(database)
+    project.add("a1", head=declare())
+    outcome = gate.run(project, "upgrade", "--deadline", "5s", "--backfill-rest", "1000000").expect(34)
+    assert outcome.one("failed")["rows_done"] == database.value("SELECT count(*) FROM writes") == FIRST_BATCH
 
 
 def test_a_deadline_loses_nothing(project: Project, database: Database, gate: CommandLine) -> None:

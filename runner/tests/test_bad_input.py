@@ -286,6 +286,7 @@ def test_a_target_that_does_not_exist(project: Project, gate: CommandLine) -> No
     ("arguments", "message"),
     [
         (["--deadline=-5s"], f"--deadline cannot be used: '-5s' is not a duration: {NO_DURATION}"),
+        (["--backfill-rest", "-1"], f"--backfill-rest cannot be used: '-1' is not a number such as 0.5 or 3.{NOTHING}"),
         (["--lock-timeout", "100"], f"--lock-timeout cannot be used: '100' is not a duration: {NO_DURATION}"),
         (["--lock-timeout", "0s"], f"--lock-timeout cannot be used: '0s' is shorter than 1ms, and a limit of the gate cannot be switched off with 0.{NOTHING}"),
         (["--lock-timeout", "2s"], f"The time limits contradict each other: lock-timeout (2 s) must be shorter than stall-budget (1 s).{LADDER}"),

@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
 _FIRST_ROWS = 500
 _MOST_ROWS = 100_000
-# A batch keeps its rows for so long, and rests for a part of that, so that the application gets its turn.
+# A batch keeps its rows for so long; then it rests, so that the application gets its turn.
 _BATCH_SECONDS = 0.1
-_REST = 0.5
 _MOST_PASSES = 5
 _LOOK_AT_LAG_SECONDS = 1.0
 _SAY_SECONDS = 5.0
@@ -238,7 +237,7 @@ class BackfillRun:
         if not self._suspect_rows:
             factor = min(2.0, max(0.5, wanted / max(elapsed, 0.001)))
             self._rows = max(1, min(_MOST_ROWS, round(self._rows * factor)))
-        await asyncio.sleep(elapsed * _REST)
+        await asyncio.sleep(elapsed * self._gate.settings.backfill_rest)
         await self._wait_for_replicas()
         if time.monotonic() - self._said >= _SAY_SECONDS:
             self._said = time.monotonic()

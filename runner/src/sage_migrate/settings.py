@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,18 @@ class Option:
         return PREFIX + self.key.upper()
 
 
+def _parse_multiple(text: str) -> float:
+    """Return ``text`` as a number that something is multiplied by.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if re.fullmatch(r"\d+(\.\d+)?", text) is None:
+        msg = f"'{text}' is not a number such as 0.5 or 3"
+        raise ValueError(msg)
+    return float(text)
+
+
 def _duration(name: str, text: str, default: str | None) -> Option:
     return Option(name=name, help=text, parse=parse_duration, default=default, metavar="DURATION")
 
@@ -77,6 +90,13 @@ OPTIONS = (
         name="online",
         help="leave no online revision for its size: what releases left is done, beside the application (deadline: 24h unless given)",
         flag=True,
+    ),
+    Option(
+        name="backfill-rest",
+        help="how long a declared backfill rests after each batch, as a multiple of the batch's own time; more is gentler",
+        parse=_parse_multiple,
+        default="0.5",
+        metavar="NUMBER",
     ),
     Option(name="phase", help="'expand' stops before the first contract revision", default="all", choices=("all", "expand")),
     Option(
@@ -133,6 +153,7 @@ class Settings:
     if_locked: str = "wait"
     if_ahead: str = "known"
     online: bool = False
+    backfill_rest: float = 0.5
     phase: str = "all"
     require_review: bool = False
     allow_unreviewed: str | None = None
