@@ -1,17 +1,19 @@
 """Structured logs: one JSON object a line on stdout, or coloured lines for a person on a terminal."""
 
+import functools
 import json
 import logging
 import sys
 from collections import deque
+from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    import structlog
 
 from sage_migrate.progress_line import ProgressLine
-
-# json.dumps would make an encoder for each event.
-_encode = json.JSONEncoder(default=str).encode
 
 
 class _Events:
@@ -30,51 +32,58 @@ class _Events:
         """Write every event as a line of ``stream``, from now on."""
         self.as_json, self._stream, self._kept = as_json, stream, None
         self.progress_line = stream if isinstance(stream, ProgressLine) else None
-        self.__dict__.pop("_renderer", None)
+        for made in ("renderer", "_logger"):
+            self.__dict__.pop(made, None)
 
     def keep(self, events: deque[dict[str, Any]]) -> None:
         """Append every event to ``events`` instead, from now on, for `render`: most are never told, and a line takes longer."""
         self._kept, self.progress_line = events, None
 
-    def info(self, event: str, /, **fields: Any) -> None:
-        """Say what happens."""
-        self._tell("info", event, fields)
-
-    def warning(self, event: str, /, **fields: Any) -> None:
-        """Say what somebody should look at."""
-        self._tell("warning", event, fields)
-
-    def error(self, event: str, /, **fields: Any) -> None:
-        """Say what went wrong."""
-        self._tell("error", event, fields)
-
-    def make(self, level: str, event: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Return an event, with what a person looks for at its start."""
-        message = {"message": fields.pop("message")} if "message" in fields else {}
-        return {"timestamp": datetime.now(UTC), "level": level, "event": event, **message, **fields, **self.fields}
-
     def render(self, event: dict[str, Any]) -> str:
-        """Return the line of an event."""
+        """Return the line of an event that was kept."""
         stamped = {**event, "timestamp": event["timestamp"].isoformat().replace("+00:00", "Z")}
-        # JSON not by structlog: to import it takes longer than what most runs have to say.
-        return _encode(stamped) if self.as_json else str(self._renderer(None, event["level"], stamped))
+        return str(self.renderer(None, event["level"], _put_event_first(None, "", stamped)))
 
+    # Made at the first event, since most commands of review time have none, and structlog takes longer than they do.
     @cached_property
-    def _renderer(self) -> Any:
+    def renderer(self) -> Any:
+        """What turns an event into a line."""
         import structlog
 
+        if self.as_json:
+            encode = json.JSONEncoder(default=str).encode  # json.dumps would make an encoder for each event
+            return structlog.processors.JSONRenderer(lambda event, **_: encode(event))
         return structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
 
-    def _tell(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        made = self.make(level, event, fields)
+    @cached_property
+    def _logger(self) -> Any:
+        import structlog
+
+        return structlog.wrap_logger(
+            structlog.PrintLogger(self._stream),
+            processors=[
+                structlog.processors.add_log_level,
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                lambda _logger, _method, event: {**_put_event_first(_logger, _method, event), **self.fields},
+                self.renderer,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
+            context_class=dict,
+            cache_logger_on_first_use=False,
+        ).bind()
+
+    def __getattr__(self, level: str) -> Any:
+        """Return the logger's method for ``level``."""
         if self._kept is not None:
-            self._kept.append(made)
-            return
-        self._stream.write(f"{self.render(made)}\n")
-        self._stream.flush()
+            return functools.partial(self._keep, level)
+        return getattr(self._logger, level)
+
+    def _keep(self, level: str, event: str, /, **fields: Any) -> None:
+        assert self._kept is not None
+        self._kept.append({**fields, "event": event, "level": level, "timestamp": datetime.now(UTC), **self.fields})
 
 
-log = _Events()
+log: Any = _Events()
 
 
 def configure_logs(log_format: str | None, *, stream: TextIO | None = None) -> None:
@@ -89,9 +98,12 @@ def adopt_standard_logging() -> None:
 
     env.py usually calls ``logging.config.fileConfig``; which loggers speak, and how loud, stays its choice.
     """
-    if not log.as_json:
+    import structlog
+
+    renderer = log.renderer
+    if not isinstance(renderer, structlog.processors.JSONRenderer):
         return
-    formatter = _JSONFormatter()
+    formatter = _JSONFormatter(renderer)
     loggers = [
         logging.root,
         *(each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)),
@@ -105,9 +117,28 @@ def adopt_standard_logging() -> None:
 class _JSONFormatter(logging.Formatter):
     """Render a record of the standard library as an event."""
 
+    def __init__(self, renderer: "structlog.processors.JSONRenderer") -> None:
+        super().__init__()
+        self._renderer = renderer
+
     def format(self, record: logging.LogRecord) -> str:
         """Return one line; a traceback becomes a field of it."""
-        fields = {"logger": record.name, "message": record.getMessage()}
+        import structlog
+
+        event = {
+            "event": "log",
+            "logger": record.name,
+            "message": record.getMessage(),
+            "level": record.levelname.lower(),
+            **log.fields,
+        }
         if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return log.render(log.make(record.levelname.lower(), "log", fields))
+            event["traceback"] = self.formatException(record.exc_info)
+        stamped = structlog.processors.TimeStamper(fmt="iso", utc=True)(None, "", event)
+        return str(self._renderer(None, "", dict(_put_event_first(None, "", stamped))))
+
+
+def _put_event_first(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Put what a person looks for at the start of the line."""
+    first: dict[str, Any] = {key: event.pop(key) for key in ("timestamp", "level", "event", "message") if key in event}
+    return first | dict(event)
