@@ -300,8 +300,9 @@ class BackfillRun:
             ) from error
         if sqlstate == QUERY_CANCELED and time.monotonic() - self._backend.started >= self._statement_timeout():
             raise StatementTimeoutError(
-                f"The backfill of revision {self._revision} worked for longer than {format_duration(self._statement_timeout())}, which is "
-                f"half of the stall budget, on {self._key.described(upper) if upper else 'the next row'} of {self._declared.table} alone.",
+                f"The backfill of revision {self._revision} worked for longer than {format_duration(self._statement_timeout())}, the "
+                f"most that others may wait for a batch, on {self._key.described(upper) if upper else 'the next row'} of "
+                f"{self._declared.table} alone.",
                 remedy="Name in `key` columns whose values few rows share, and see that no trigger is slow; then run it again: it goes on "
                 "there.",
                 facts={"sqlstate": sqlstate, "revision": self._revision},
