@@ -160,15 +160,20 @@ def test_rows_written_meanwhile_are_set_too(project: Project, database: Database
 
 
 def test_nobody_waits_for_more_than_a_batch(project: Project, database: Database, gate: CommandLine) -> None:
-    """A slow trigger makes the batches smaller, and the guard has nothing to stop."""
+    """A slow trigger makes the batches smaller, and the guard has nothing to stop; the rate is told."""
     make_orders(database)
-    database.execute("DELETE FROM orders WHERE id > 400")
+    database.execute("DELETE FROM orders WHERE id > 1800")
+    database.execute("ANALYZE orders")
     slow_down(database, seconds=0.003)
     project.add("a1", head=declare())
     outcome = gate.run(project, "upgrade").expect(0)
     assert database.value(LEFT) == 0
     assert database.value("SELECT count(DISTINCT xmin::text) FROM orders") > 4
     assert outcome.named("stall_budget_exceeded") == []
+    progress = outcome.named("backfill_progress")[0]
+    assert 0 < progress["rows_done"] < 1800
+    assert 0 < progress["rows_per_second"] <= 1 / 0.003
+    assert progress["seconds_left"] > 0
 
 
 def test_an_operator_may_make_it_gentler(project: Project, database: Database, gate: CommandLine) -> None:

@@ -19,7 +19,7 @@ from sage_migrate.errors import DeadlineExceededError, GateError, MigrationFaile
 from sage_migrate.failures import QUERY_CANCELED, RETRYABLE, Circumstances, explain, server_message, sqlstate_of
 from sage_migrate.lineage import BackfillMark, Lineage
 from sage_migrate.logs import log
-from sage_migrate.online import check_fits, estimate_backfill
+from sage_migrate.online import Estimate, check_fits, estimate_backfill
 from sage_migrate.session import Row, Session, quote_identifier, quote_literal, set_config_sql
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class BackfillRun:
         """How many of the rows ahead hold one that cannot be set: batches only get smaller there."""
         self._looked_at_lag = self._said = self._marked = self._began = 0.0
         self._key = Key(names=(), types=())
+        self._rows_estimated = 0
 
     async def run(self) -> None:
         """Go through the table until a whole pass finds nothing left to do.
@@ -102,17 +103,15 @@ class BackfillRun:
             await self._session.fetch(f"SET ROLE {quote_identifier(self._gate.settings.role)}")
         self._key = await self._read_key()
         await self._check_may_note()
-        rows = await self._estimate_rows()
+        self._rows_estimated = await self._estimate_rows()
         if self._gate.may_leave:
-            table, mark = self._declared.table, self.mark
-            estimate = estimate_backfill(table, rows=rows, done=mark.rows, seconds=mark.seconds)
-            check_fits(estimate, self._gate.remaining_for_online())
+            check_fits(self._estimate(), self._gate.remaining_for_online())
         log.info(
             "backfill_started",
             revision=self._revision,
             table=self._declared.table,
             key=self._key.names,
-            rows_estimated=rows,
+            rows_estimated=self._rows_estimated,
             rows_done=self.mark.rows,
         )
         self._said = self._marked = time.monotonic()
@@ -246,6 +245,8 @@ class BackfillRun:
                 revision=self._revision,
                 table=self._declared.table,
                 rows_done=self.mark.rows,
+                rows_per_second=round(self.mark.rows / self.mark.seconds),
+                seconds_left=round(self._estimate().seconds),
                 batch_rows=self._rows,
                 after=self._key.described(self.mark.after) if self._gate.settings.show_literals else None,
                 longest_stall_seconds=round(self._gate.guard.longest_stall_seconds, 3),
@@ -374,6 +375,11 @@ class BackfillRun:
         raise self._unusable(
             f"{self._declared.table} has no primary key", "Name the NOT NULL columns of an index in `key`."
         )
+
+    def _estimate(self) -> Estimate:
+        """Estimate what is left, by the rate so far."""
+        mark = self.mark
+        return estimate_backfill(self._declared.table, rows=self._rows_estimated, done=mark.rows, seconds=mark.seconds)
 
     async def _estimate_rows(self) -> int:
         (row,) = await self._session.fetch(
