@@ -226,7 +226,7 @@ def test_a_statement_that_is_not_done_in_time_is_left(project: Project, database
     project.add("b2", BUILD, head=ONLINE)
     busy = database.connect("busy", autocommit=False)
     busy.execute("UPDATE orders SET note = note WHERE id = 1")
-    outcome = gate.run(project, "upgrade", "--deadline", "8s").expect(0)
+    outcome = gate.run(project, "upgrade", "--deadline", "10s").expect(0)
     assert outcome.applied == ["a1"]
     assert outcome.one("online_left")["reason"] == "b2 is not done, and the deadline is near"
     busy.rollback()
@@ -237,12 +237,12 @@ def test_a_backfill_that_is_not_done_in_time_is_left(project: Project, database:
     """It stops between two batches, and the next release goes on there."""
     make_orders(database)
     database.execute(
-        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.002); RETURN NEW; END $$"
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.004); RETURN NEW; END $$"
     )
     database.execute("CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()")
     project.add("a1")
     project.add("b2", head=BACKFILL)
-    outcome = gate.run(project, "upgrade", "--deadline", "6s").expect(0)
+    outcome = gate.run(project, "upgrade", "--deadline", "10s").expect(0)
     assert outcome.applied == ["a1"]
     assert outcome.one("online_left")["reason"] == "b2 is not done, and the deadline is near"
     done = database.value("SELECT count(*) FROM orders WHERE note IS NOT NULL")
@@ -264,7 +264,7 @@ def test_a_loop_of_batches_that_is_not_done_in_time_is_left(
         f"with op.get_context().autocommit_block():\n    while op.get_bind().execute(sa.text({batch!r})).rowcount: time.sleep(0.1)",
         head=ONLINE,
     )
-    outcome = gate.run(project, "upgrade", "--deadline", "6s").expect(0)
+    outcome = gate.run(project, "upgrade", "--deadline", "10s").expect(0)
     assert outcome.one("online_left")["reason"] == "a1 is not done, and the deadline is near"
     assert 0 < database.value("SELECT count(*) FROM orders") < 2000
     database.execute("DELETE FROM orders WHERE id IN (SELECT id FROM orders OFFSET 20)")
