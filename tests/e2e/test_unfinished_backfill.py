@@ -23,6 +23,12 @@ IS_REQUIRED = "SELECT attnotnull FROM pg_attribute WHERE attrelid = 'conversatio
 EMPTY = "SELECT count(*) FROM conversations WHERE summary IS NULL"
 
 
+def status(release: Release) -> str:
+    """Ask a pod that serves, as a person would; what is pending is an exit status."""
+    command = ("exec", f"deployment/{release.service.fullname}", "--", "sage-migrate", "status")
+    return release.cluster.run("kubectl", "--namespace", release.namespace, *command, check=False).stdout
+
+
 @pytest.mark.parametrize("helm", ["helm4"], indirect=True)
 def test_contract_waits_for_the_backfill_that_it_needs(release: Release) -> None:
     """Helm says what to do; nothing of it is applied and no request fails; when the online Job has ended, it goes through."""
@@ -41,6 +47,7 @@ def test_contract_waits_for_the_backfill_that_it_needs(release: Release) -> None
         assert (failed["exit_status"], failed["message"]) == (23, REFUSAL)
         assert (release.footprint(), release.database.versions()) == (before, ["a11ce0000004"])
         assert release.database.read(IS_REQUIRED) == [False]
+        assert "pending  a11ce0000005  (online)" in status(release)
         release.kubectl("apply", "--filename=-", stdin=ONLINE_JOB.replace("orders:1.4.2", "sage-app:unfilled"))
         release.kubectl("wait", "job/migrate-online", "--for=condition=Complete", "--timeout=90s")
         assert (release.database.versions(), release.database.read(EMPTY)) == (["a11ce0000005"], [0])
