@@ -177,7 +177,20 @@ def _without_env_py(project: Project) -> str:
     )
 
 
-@pytest.mark.parametrize("spoil", [_without_configuration, _without_script_location, _without_section, _without_env_py])
+def _with_package_that_fails(project: Project) -> str:
+    project.write("alembic.ini", "[alembic]\nprepend_sys_path = .\nscript_location = application:migrations\n")
+    (project.directory / "application").mkdir()
+    project.write("application/__init__.py", "raise RuntimeError('SECRET_KEY is not set')")
+    return (
+        "alembic.ini does not lead to a migration directory: RuntimeError: SECRET_KEY is not set."
+        f"{NOTHING} Set script_location in it, and run in the directory that the path is relative to."
+    )
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_without_configuration, _without_script_location, _without_section, _without_env_py, _with_package_that_fails],
+)
 def test_an_incomplete_project(spoil: Callable[[Project], str], project: Project, gate: CommandLine) -> None:
     """It is a matter of settings."""
     message = spoil(project)

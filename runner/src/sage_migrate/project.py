@@ -158,9 +158,13 @@ def load_project(settings: Settings) -> Project:
         if not _main_option(config, "script_location") and (beside / "env.py").is_file():
             config.set_main_option("script_location", str(beside).replace("%", "%%"))  # as `flask db` does
         script = ScriptDirectory.from_config(config)
-    except (CommandError, KeyError, configparser.Error) as error:
+    except UsageError:
+        raise
+    except Exception as error:  # "package:directory" imports the package, which can raise anything
         # What follows in Alembic's and the parser's messages is advice for another moment.
         reason = str(error).partition("\n")[0].partition("  ")[0].rstrip(".")
+        if not isinstance(error, (CommandError, KeyError, configparser.Error)):
+            reason = f"{type(error).__name__}: {reason}"
         msg = f"{settings.config_file} does not lead to a migration directory: {reason}."
         raise UsageError(
             msg,
