@@ -65,6 +65,16 @@ with engine.connect() as connection:
         context.run_migrations()
 """
 
+# As many took it from each other: nobody else is to migrate meanwhile.
+LOCKS_VERSION_TABLE = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.get_context()._ensure_version_table()
+        connection.execute(text("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE"))
+        context.run_migrations()
+"""
+
 ONE_TRANSACTION = SYNC.replace(
     "target_metadata)\n        with", "target_metadata, transaction_per_migration=False)\n        with"
 )
@@ -394,6 +404,66 @@ def test_one_transaction_around_all_is_retried(env: str, tmp_path: Path, databas
     reader.rollback()
     run.wait().expect(0)
     assert database.version() == ["b2"]
+
+
+def test_a_lock_of_env_py_itself_is_waited_for(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """It locks the version table that somebody reads: env.py is run again from its start when that one has left."""
+    project = Project(tmp_path / "other", TRAPS["locks_version_table"])
+    project.add("a1", "CREATE TABLE one (id int)")
+    gate.run(project).expect(0)
+    project.add("b2", "ALTER TABLE one ADD name text")
+    reader = database.reader("alembic_version")
+    outcome = gate.run(project, "upgrade", "--deadline", "3s").expect(31)
+    tries = outcome.failed["tries"]
+    assert outcome.message == (
+        f"env.py did not get its lock on alembic_version in {tries} {'try' if tries == 1 else 'tries'} before the deadline "
+        f"(SQLSTATE 55P03; reporting with pid {reader.info.backend_pid} held it) in: "
+        "LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE. Nothing was applied by this run. End the transaction that holds it "
+        "(the lock_try_failed events name it), or run it again when it is gone; --deadline (Helm: migration.deadline) lengthens "
+        "the patience."
+    )
+    run = gate.start(project)
+    assert run.until("lock_try_failed")["revision"] is None
+    reader.rollback()
+    run.wait().expect(0)
+    assert database.version() == ["b2"]
+
+
+def test_a_version_table_that_others_lock(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """A pod of the release before may run such an env.py at its start: the version is read when it has ended."""
+    project = Project(tmp_path / "other", SYNC)
+    project.add("a1", "CREATE TABLE one (id int)")
+    gate.run(project).expect(0)
+    project.add("b2", "ALTER TABLE one ADD name text")
+    pod = database.connect("pod", autocommit=False)
+    pod.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+    run = gate.start(project)
+    assert run.until("lock_try_failed")["revision"] is None
+    pod.rollback()
+    run.wait().expect(0)
+    assert database.version() == ["b2"]
+
+
+def test_an_env_py_that_stamps_over_an_unknown_revision(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """It would take Alembic's refusal of an unknown revision for a reason to call the database up to date (Skyvern)."""
+    env = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        try:
+            context.run_migrations()
+        except Exception as error:
+            if "Can't locate revision identified by" not in str(error):
+                raise
+            connection.execute(text("UPDATE alembic_version SET version_num = 'b2'"))
+"""
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "CREATE TABLE one (id int)")
+    gate.run(project).expect(0)
+    project.add("b2", "ALTER TABLE one ADD name text")
+    database.execute("UPDATE alembic_version SET version_num = 'zz'")
+    gate.run(project).expect(21)
+    assert database.version() == ["zz"]
 
 
 def test_autocommit_on_the_raw_connection(tmp_path: Path, database: Database, gate: CommandLine) -> None:

@@ -165,7 +165,7 @@ class MigrationRun:
                         "database_awaited", reason=failure.what, waited_seconds=round(time.monotonic() - started, 3)
                     )
                     self.gate.call(wait_a_moment())
-                elif self._connection is not None and self._connection.is_external and self._can_try_again(error):
+                elif self._may_begin_again(error):
                     self._wait_for_next_try(error)
                 else:
                     raise failure from error
@@ -256,7 +256,9 @@ class MigrationRun:
                     self._connection.roll_back_below()
                     with self._refusals():
                         self._leave(left)
-                elif self._connection is None or self._connection.is_external or not self._can_try_again(error):
+                elif self._connection is None or self._connection.is_external or self.report.revision is None:
+                    raise  # env.py is to be run again from its start, or not at all
+                elif not self._can_try_again(error):
                     raise
                 else:
                     self._connection.roll_back_below()
@@ -473,7 +475,7 @@ class MigrationRun:
         event = "revision_reverted" if self.report.is_downgrade else "revision_applied"
         external = {"committed": False} if self._connection is not None and self._connection.is_external else {}
         log.info(event, revision=self.report.revision, duration_seconds=seconds, tries=self._tries, **external)
-        self.report.revision, self.report.backfilled_rows = None, 0
+        self.report.revision, self.report.backfilled_rows, self._tries = None, 0, 0
         self.gate.expect_deadline_error(None)
 
     def _record_lineage(self, context: MigrationContext) -> None:
@@ -507,19 +509,28 @@ class MigrationRun:
     # Tries and ends
 
     def _can_try_again(self, error: BaseException) -> bool:
+        """Tell whether a lock was not to be had, and nothing of the revision at work, if any, is committed."""
         sqlstate = sqlstate_of(error)
         return (
             (sqlstate in RETRYABLE or (sqlstate == QUERY_CANCELED and self.gate.guard.cancelled_in_queue))
             and self.gate.interruption.error is None
-            and self.report.revision is not None
             and self._connection is not None
-            and not self._connection.partly_committed
+            and not (self.report.revision and self._connection.partly_committed)
         )
+
+    def _may_begin_again(self, error: BaseException) -> bool:
+        """Tell whether env.py may be run again: its one transaction failed, or a lock of its own was not to be had.
+
+        Many lock the version table first, which a pod of the release before may be doing too.
+        """
+        is_envs = self._connection is not None and (self._connection.is_external or self.report.revision is None)
+        return is_envs and self._refusal is None and self._can_try_again(error)
 
     def _wait_for_next_try(self, error: BaseException) -> None:
         assert self._connection is not None
-        assert self.report.revision is not None
         assert self.gate.watch is not None
+        if self.report.revision is None:
+            self._tries += 1
         sqlstate = sqlstate_of(error) or LOCK_NOT_AVAILABLE
         revision, tries, literals = self.report.revision, self._tries, self.gate.settings.show_literals
         blockers = self.gate.guard.take_blockers()

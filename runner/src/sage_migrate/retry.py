@@ -25,7 +25,7 @@ _SAY_SECONDS = 5.0
 
 
 async def wait_for_blockers(
-    session: Session, blockers: Sequence[Lock], settings: Settings, *, revision: str, tries: int
+    session: Session, blockers: Sequence[Lock], settings: Settings, *, revision: str | None, tries: int
 ) -> None:
     """Return when none of ``blockers`` holds its lock any more, and a random moment later.
 
@@ -60,7 +60,7 @@ async def wait_for_blockers(
 
 
 def lock_not_obtained(  # noqa: PLR0913  what is known of a failed try
-    revision: str,
+    revision: str | None,
     statement: str,
     blockers: Sequence[Lock],
     described: Sequence[Mapping[str, object]],
@@ -78,8 +78,9 @@ def lock_not_obtained(  # noqa: PLR0913  what is known of a failed try
     on = f" on {relation}" if relation else ""
     held = f"; {', '.join(holders)} held it" if holders else ""
     tried = f"{tries} {'try' if tries == 1 else 'tries'}"
+    who = f"Revision {revision}" if revision else "env.py"
     return LockNotObtainedError(
-        f"Revision {revision} did not get its lock{on} in {tried} before the deadline (SQLSTATE {sqlstate}{held}) in: {statement}.",
+        f"{who} did not get its lock{on} in {tried} before the deadline (SQLSTATE {sqlstate}{held}) in: {statement}.",
         remedy="End the transaction that holds it (the lock_try_failed events name it), or run it again when it is gone; "
         "--deadline (Helm: migration.deadline) lengthens the patience.",
         facts={
