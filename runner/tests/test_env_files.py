@@ -444,6 +444,30 @@ def test_a_version_table_that_others_lock(tmp_path: Path, database: Database, ga
     assert database.version() == ["b2"]
 
 
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_a_search_path_that_is_set_on_connect(
+    style: Style, tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """A listener leaves it to the first COMMIT to keep the setting, as bare Alembic's does."""
+    listener = """
+def set_search_path(dbapi_connection, _record):
+    cursor = dbapi_connection.cursor()
+    cursor.execute("SET search_path = own")
+    cursor.close()
+
+from sqlalchemy import event
+"""
+    listen = "event.listen(getattr(connectable, 'sync_engine', connectable), 'connect', set_search_path)"
+    env = style.env.replace("poolclass=pool.NullPool)", f"poolclass=pool.NullPool)\n    {listen}")
+    database.execute("CREATE SCHEMA own")
+    project = Project(tmp_path / "other", listener + env)
+    project.add("a1", "CREATE TABLE one (id int)")
+    project.add("b2", "ALTER TABLE one ADD name text")
+    gate.run(project, url=database.url(style.driver)).expect(0)
+    found = database.rows("SELECT schemaname, tablename FROM pg_tables WHERE tablename IN ('one', 'alembic_version')")
+    assert sorted(found) == [("own", "alembic_version"), ("own", "one")]
+
+
 def test_an_env_py_that_stamps_over_an_unknown_revision(tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """It would take Alembic's refusal of an unknown revision for a reason to call the database up to date (Skyvern)."""
     env = f"""{ENGINE}

@@ -232,7 +232,8 @@ class MigrationConnection:
 
     def _verify_database(self) -> MigrationBackend:
         ours = holds_lock_sql(self._gate.lock_pid, self._gate.lock_token)
-        (found,) = self._execute_raw(
+        # Nothing ends what the driver began before: a listener of env.py's engine may have set search_path in it.
+        (found,) = self._fetch_raw(
             f"SELECT pg_backend_pid(), {ours}, current_database(), coalesce(host(inet_server_addr()), 'a socket'),"  # noqa: S608  integers
             " coalesce(inet_server_port(), 0), (SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid())"
         )
@@ -276,16 +277,19 @@ class MigrationConnection:
 
         ``keep`` commits, so that a setting outlives the transaction that the driver began for it.
         """
-        driver = self._connection.connection
-        cursor = driver.cursor()
-        try:
-            cursor.execute(sql)
-            rows = [tuple(row) for row in cursor.fetchall()] if cursor.description else []
-        finally:
-            cursor.close()
+        rows = self._fetch_raw(sql)
         if not self._is_in_transaction():
+            driver = self._connection.connection
             driver.commit() if keep else driver.rollback()
         return rows
+
+    def _fetch_raw(self, sql: str) -> list[tuple[Any, ...]]:
+        cursor = self._connection.connection.cursor()
+        try:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+        finally:
+            cursor.close()
 
     def _before_statement(
         self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any
