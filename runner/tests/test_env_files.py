@@ -490,6 +490,17 @@ with engine.connect() as connection:
     assert database.version() == ["zz"]
 
 
+def test_a_dump_as_a_revision(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """pg_dump's preamble, comment first, is its own revision's alone: the next one has the run's limits again."""
+    project = Project(tmp_path / "other", SYNC)
+    project.add(
+        "a1", "op.execute('-- PostgreSQL database dump\\n\\nSET statement_timeout = 0;\\nSET lock_timeout = 0;')"
+    )
+    project.add("b2", "CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS lock_timeout")
+    gate.run(project, "upgrade", "--lock-timeout", "70ms").expect(0)
+    assert database.value("SELECT lock_timeout FROM seen") == "70ms"
+
+
 def test_autocommit_on_the_raw_connection(tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """What the driver commits behind SQLAlchemy's back is not called rolled back."""
     project = Project(tmp_path / "other", RAW_AUTOCOMMIT)

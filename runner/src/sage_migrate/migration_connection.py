@@ -24,7 +24,13 @@ from sage_migrate.preflight.position import VersionTable
 from sage_migrate.session import KEEPALIVE, quote_identifier, quote_literal, search_path_sql, set_config_sql
 
 _OWN_TIMEOUT = re.compile(
-    r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bTO\b)\s*'?([^';]*)", re.IGNORECASE
+    r"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(lock_timeout|statement_timeout)\s*(?:=|\bTO\b)\s*'?([^';]*)",
+    re.IGNORECASE | re.MULTILINE,
+)
+# What may end the run's limits for the revisions after it too; a dump that is a revision begins with a comment and with SET.
+_TOUCHES_LIMITS = re.compile(
+    r"\b(?:lock|statement|transaction|idle_in_transaction_session|idle_session)_timeout\b|\b(?:RESET|DISCARD)\s+ALL\b",
+    re.IGNORECASE,
 )
 # The deadline itself stops a patient statement; the server's own limit is for a runner that cannot any more.
 _BACKSTOP_SECONDS = 2.0
@@ -301,12 +307,12 @@ class MigrationConnection:
         if self._is_patient and self._is_autocommit():
             self._set_limits()  # the statement before failed, and the revision went on
         self._is_patient = self.left_unfinished = self._is_between = False
-        own = _OWN_TIMEOUT.match(statement)
-        if own:
+        if _TOUCHES_LIMITS.search(statement):
             self._own_timeouts = True
-            log.info("timeout_set_by_revision", setting=own[1].lower(), value=own[2].strip())
-            if own[1].lower() == "statement_timeout":
-                self.statement_timeout = _seconds(own[2])
+            for own in _OWN_TIMEOUT.finditer(statement):
+                log.info("timeout_set_by_revision", setting=own[1].lower(), value=own[2].strip())
+                if own[1].lower() == "statement_timeout":
+                    self.statement_timeout = _seconds(own[2])
         elif blocks_nobody(statement) and not self._holds_locks():
             statement = self._be_patient(statement)
         elif self._gate.may_leave and self._is_autocommit():  # a loop of batches, which ends between two of them
