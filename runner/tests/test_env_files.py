@@ -490,6 +490,64 @@ with engine.connect() as connection:
     assert database.version() == ["zz"]
 
 
+SWALLOWED = {
+    "in a savepoint": """
+        try:
+            with op.get_bind().begin_nested():
+                op.create_index("accounts_id", "accounts", ["id"])
+        except Exception:
+            print("goes on without the index")
+    """,
+    "in the transaction": """
+        try:
+            op.create_index("accounts_id", "accounts", ["id"])
+        except Exception:
+            print("goes on without the index")
+        op.execute("SELECT 1")
+    """,
+}
+
+
+@pytest.mark.parametrize("revision", SWALLOWED)
+@pytest.mark.parametrize("style", STYLES, ids=lambda style: style.name)
+def test_a_revision_that_swallows_the_lock_timeout(
+    style: Style, revision: str, tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """Bare Alembic would have waited: the revision is tried again, and not called applied without its index (Open WebUI)."""
+    project = Project(tmp_path / "other", style.env)
+    database.execute("CREATE TABLE accounts (id int)")
+    project.add("a1", SWALLOWED[revision])
+    writer = database.connect("writer", autocommit=False)
+    writer.execute("INSERT INTO accounts VALUES (1)")
+    run = gate.start(project, url=database.url(style.driver))
+    assert "CREATE INDEX accounts_id" in run.until("lock_try_failed")["statement"]
+    writer.commit()
+    run.wait().expect(0)
+    assert database.has("accounts_id")
+
+
+def test_a_revision_that_tries_again_itself(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """What fails at first and is done in the end is no reason to try all of it again."""
+    project = Project(tmp_path / "other", SYNC)
+    database.execute("CREATE TABLE accounts (id int)")
+    project.add(
+        "a1",
+        """
+        writer = op.get_bind().engine.connect()
+        writer.execute(sa.text("INSERT INTO accounts VALUES (1)"))
+        with op.get_context().autocommit_block():
+            try:
+                op.execute("CREATE INDEX accounts_id ON accounts (id)")
+            except sa.exc.OperationalError:
+                writer.close()
+                op.execute("CREATE INDEX accounts_id ON accounts (id)")
+        assert writer.closed
+        """,
+    )
+    assert gate.run(project).expect(0).one("revision_applied")["tries"] == 1
+    assert database.has("accounts_id")
+
+
 def test_a_dump_as_a_revision(tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """pg_dump's preamble, comment first, is its own revision's alone: the next one has the run's limits again."""
     project = Project(tmp_path / "other", SYNC)

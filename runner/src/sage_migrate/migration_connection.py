@@ -16,7 +16,7 @@ from sage_migrate.advisory_lock import holds_lock_sql
 from sage_migrate.concurrent_ddl import blocks_nobody, check_result, prepare
 from sage_migrate.durations import as_milliseconds, parse_duration
 from sage_migrate.errors import UsageError, WrongDatabaseError
-from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, server_message
+from sage_migrate.failures import LOCK_NOT_AVAILABLE, QUERY_CANCELED, server_message, sqlstate_of
 from sage_migrate.gate import Gate, MigrationBackend
 from sage_migrate.logs import log
 from sage_migrate.online import OnlineLeftError, check_fits, estimate_statement
@@ -32,6 +32,8 @@ _TOUCHES_LIMITS = re.compile(
     r"\b(?:lock|statement|transaction|idle_in_transaction_session|idle_session)_timeout\b|\b(?:RESET|DISCARD)\s+ALL\b",
     re.IGNORECASE,
 )
+_NOWAIT = re.compile(r"\bNOWAIT\b", re.IGNORECASE)
+_ABORTED = "25P02"
 # The deadline itself stops a patient statement; the server's own limit is for a runner that cannot any more.
 _BACKSTOP_SECONDS = 2.0
 # What outlives the transaction of a revision, and so would meet the next tenant of a fleet.
@@ -88,6 +90,8 @@ class MigrationConnection:
         self._tenant = ""
         self.changed_session = False
         """Of one for many, whether a statement changed what outlives the revision's transaction: settings, temporary tables, locks."""
+        self._limited: dict[str, tuple[Exception, float]] = {}
+        """Statements of the revision at work that a limit of the gate ended, each with its error and when it began."""
         self.left: OnlineLeftError | None = None
         """Why the revision at work is left, although its code may have swallowed that."""
         self.is_external = bool(connection.in_transaction())
@@ -109,6 +113,7 @@ class MigrationConnection:
         }
         for name, listener in self._listeners.items():
             event.listen(connection, name, listener, retval=name == "before_cursor_execute")
+        event.listen(connection.engine, "handle_error", self._on_error)  # SQLAlchemy takes it for an engine alone
 
     def enter_schema(self, schema: str, version_table: str, *after: str) -> VersionTable | None:
         """Let unqualified names mean ``schema``, then those ``after`` it, and `ANY_TENANT` that one.
@@ -148,6 +153,7 @@ class MigrationConnection:
         if self._connection is connection:
             for name, listener in self._listeners.items():
                 event.remove(connection, name, listener)
+            event.remove(connection.engine, "handle_error", self._on_error)
 
     def goes_on_beside(self, connection: Connection) -> bool:
         """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""
@@ -164,6 +170,7 @@ class MigrationConnection:
         if self._own_timeouts:
             self._set_limits()
         self.left = None
+        self._limited.clear()
         self._work, self._stamped, self.partly_committed, self.left_unfinished = 0, False, False, False
         self.backend.committing = False
         self._idle_since = time.monotonic()
@@ -178,9 +185,14 @@ class MigrationConnection:
             self.backend.stands_aside = False
 
     def mark_stamped(self) -> None:
-        """Note that the version row is written: the next commit makes the revision durable."""
+        """Note that the version row is written: the next commit makes the revision durable.
+
+        A revision that went on without what a limit of the gate ended is not done: bare Alembic would have waited.
+        """
         if self.left is not None:
             raise self.left
+        if self._limited:
+            raise self._first_limited()
         self._stamped = True
         self._gate.interruption.check()
 
@@ -325,6 +337,7 @@ class MigrationConnection:
 
     def _after_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self.backend.running = self.left_unfinished = False
+        self._limited.pop(statement, None)
         self._idle_since = time.monotonic()
         self.statements += 1
         is_committed = self._is_committed()
@@ -340,6 +353,24 @@ class MigrationConnection:
             self._is_patient = False
             self._set_limits()
         check_result(statement, self._execute_raw)
+
+    def _on_error(self, context: Any) -> Exception | None:
+        """Note an error that a limit of the gate caused; raise it again for what fails because the revision swallowed it."""
+        if not self.backend.running or context.statement != self.backend.statement:
+            return None  # another connection's
+        sqlstate = sqlstate_of(context.original_exception)
+        if sqlstate == _ABORTED and self._limited:
+            return self._first_limited()
+        is_own = (self._own_timeouts and not self._is_patient) or _NOWAIT.search(self.backend.statement)
+        is_queue = sqlstate == QUERY_CANCELED and self._gate.guard.cancelled_in_queue
+        if is_queue or (sqlstate in (LOCK_NOT_AVAILABLE, QUERY_CANCELED) and not is_own):
+            error = context.sqlalchemy_exception or context.original_exception
+            self._limited[self.backend.statement] = error, self.backend.started
+        return None
+
+    def _first_limited(self) -> Exception:
+        self.backend.statement, (error, self.backend.started) = next(iter(self._limited.items()))
+        return error
 
     def _be_patient(self, statement: str) -> str:
         """Give a statement that blocks nobody what is left of the deadline, and the guard stays on."""
