@@ -50,6 +50,7 @@ from sage_migrate.redact import shorten_sql
 from sage_migrate.report import Report, RevisionResult, revisions_to_apply
 from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blockers
 from sage_migrate.reviewed import check_reviewed
+from sage_migrate.revision_environment import RevisionEnvironment
 from sage_migrate.session import Session, quote_literal
 from sage_migrate.version_row import one_statement_for_all
 from sage_migrate.wait import wait_for_database
@@ -57,14 +58,12 @@ from sage_migrate.wait import wait_for_database
 _SETTLE_SECONDS = 12
 
 
-class GateEnvironment(EnvironmentContext):
+class GateEnvironment(RevisionEnvironment):
     """Alembic's environment, with the gate's hand on the two calls that every env.py makes."""
 
     def __init__(self, run: "MigrationRun") -> None:
         """Prepare for env.py to be run towards the run's destination."""
         self._run = run
-        self._alembic_ends = False
-        """Whether it is Alembic that ends transactions, in whichever way env.py asks for that."""
         # Some env.py files look at the command line that started them.
         command = alembic.command.downgrade if run.report.is_downgrade else alembic.command.upgrade
         options = {"cmd": (command, ["revision"], ["sql", "tag"]), "revision": run.destination}
@@ -84,26 +83,15 @@ class GateEnvironment(EnvironmentContext):
         adopt_standard_logging()
         if connection is not None:
             self._run.adopt(connection)
-        # Where Alembic is told so, it ends each revision's transaction, whoever began it.
-        self._alembic_ends = bool(options.get("transaction_per_migration")) or not options.get(
-            "transactional_ddl", True
-        )
         theirs = options.get("on_version_apply") or ()
         theirs = theirs if isinstance(theirs, Sequence) else (theirs,)
         options["on_version_apply"] = (*theirs, self._run.on_version_apply)
-        options["transaction_per_migration"] = True
         super().configure(connection, *args, **options)
-
-    def begin_transaction(self) -> Any:
-        """Note that env.py leaves it to Alembic to begin and to end transactions."""
-        self._alembic_ends = True
-        return super().begin_transaction()
 
     def run_migrations(self, **arguments: Any) -> None:
         """Run the pending revisions, each again while its lock is not to be had."""
-        if not self._alembic_ends and self._run.commits_below():
-            # As Alembic itself does where a transaction was begun before `configure`: it neither begins nor ends any.
-            self.get_context()._in_external_transaction = True  # noqa: SLF001
+        if self.is_ended_by_hand(self.get_context().connection):
+            self._run.commit_below()
         with one_statement_for_all():
             self._run.run_with_retries(functools.partial(super().run_migrations, **arguments))
 
@@ -236,9 +224,10 @@ class MigrationRun:
             self._record_lineage(ctx)
         self._connection.mark_stamped()
 
-    def commits_below(self) -> bool:
-        """Tell whether env.py has a transaction that it will end itself: each revision is then committed below that."""
-        return self._connection is not None and self._connection.stay_below_transaction()
+    def commit_below(self) -> None:
+        """Commit each revision below the transaction that env.py ends itself."""
+        if self._connection is not None:
+            self._connection.stay_below_transaction()
 
     def run_with_retries(self, run_migrations: Callable[[], None]) -> None:
         """Call ``run_migrations`` until it ends, again after a lock that was not to be had.

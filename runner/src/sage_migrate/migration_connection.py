@@ -212,16 +212,14 @@ class MigrationConnection:
             transaction.commit()
         return True
 
-    def stay_below_transaction(self) -> bool:
-        """Tell whether a transaction was begun since `configure`; from now on it stays open for SQLAlchemy, and so for env.py.
+    def stay_below_transaction(self) -> None:
+        """Let a transaction that was begun since `configure` stay open for SQLAlchemy, and so for env.py.
 
         To SQLAlchemy a transaction is a word for what a driver begins with the next statement. So the driver can end it
         after each revision, and `commit()` or `rollback()` by env.py finds nothing more to do.
         """
-        if self.is_external or not self._connection.in_transaction():
-            return False
-        self._their_transaction = self._connection.get_transaction()
-        return True
+        if not self.is_external:
+            self._their_transaction = self._connection.get_transaction()
 
     def commit_below(self) -> None:
         """Commit the revision at work where it is in env.py's own transaction."""

@@ -67,6 +67,19 @@ def test_every_driver_is_traced(trace: Trace, shop: Project, style: env_files.St
     assert [hazard["code"] for hazard in revision["hazards"]] == ["SM107"]
 
 
+def test_an_env_py_that_commits_by_hand_is_traced(trace: Trace, shop: Project) -> None:
+    """It begins a transaction after `configure`, which each of its runs ends itself."""
+    by_hand = env_files.SYNC.replace("with context.begin_transaction():", "with connection.begin() as transaction:")
+    by_hand = by_hand.replace("run_migrations()\n\nif", "run_migrations()\n            transaction.commit()\n\nif")
+    assert "transaction.commit()" in by_hand
+    shop.write("migrations/env.py", by_hand)
+    shop.add("b2", "ALTER TABLE orders ALTER COLUMN total TYPE bigint")
+    shop.add("c3", "ALTER TABLE orders ADD COLUMN note text")
+    first, second = revisions(trace("a1:", "--format", "json").expect(1))
+    assert [hazard["code"] for hazard in first["hazards"]] == ["SM107"]
+    assert second["hazards"] == []
+
+
 def test_nothing_but_the_scratch_database_is_reached(trace: Trace, shop: Project, database: Database) -> None:
     """An env.py that insists on a database of its own is refused before it sends anything."""
     shop.write(

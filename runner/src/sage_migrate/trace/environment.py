@@ -12,10 +12,11 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from sqlalchemy.engine import Connection
 
 from sage_migrate.project import Project
+from sage_migrate.revision_environment import RevisionEnvironment
 from sage_migrate.trace.scratch_database import NotScratchError, ScratchDatabase, only_scratch_connections
 
 
-class TraceEnvironment(EnvironmentContext):
+class TraceEnvironment(RevisionEnvironment):
     """Alembic's environment, in which env.py applies the steps that it is given, each in a transaction of its own."""
 
     def __init__(
@@ -39,8 +40,12 @@ class TraceEnvironment(EnvironmentContext):
             )
         self.connection, self.options = connection, options
         self.is_external = bool(connection.in_transaction())
-        options["transaction_per_migration"] = True
         super().configure(connection, *args, **options)
+
+    def run_migrations(self, **arguments: Any) -> None:
+        """Run the steps, in env.py's own transaction where it has one."""
+        self.is_external = self.is_ended_by_hand(self.connection) or self.is_external
+        super().run_migrations(**arguments)
 
 
 # The proxy that makes `alembic.context` is registered by exact class.
