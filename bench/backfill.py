@@ -1,11 +1,13 @@
 """What slow work does to the live application: ``python -m bench.backfill [--rows 5000000]`` writes docs/bench/backfill.md.
 
-One run, one after another on copies of one database: the application alone; the UPDATE of the whole table by bare Alembic; the
-same as a declared backfill; the declared one killed at random moments until it is through; and a CREATE INDEX CONCURRENTLY as
-an online run, killed in its middle until it is through. The exit status is 1 when a bound is missed.
+One run, one after another on copies of one database: the application alone, and beside a session that only computes;
+the UPDATE of the whole table by bare Alembic; the same as a declared backfill; the declared one killed at random moments until it
+is through; and a CREATE INDEX CONCURRENTLY as an online run, killed in its middle until it is through. The exit status is 1 when
+a bound is missed.
 """
 
 import argparse
+import contextlib
 import random
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import time
 from pathlib import Path
 
 import psutil
+import psycopg
 from sage_migrate.scratch_server import ScratchServer
 
 from bench.circumstances import describe_machine
@@ -95,13 +98,14 @@ class Bench:
 
     def __init__(self, server: ScratchServer, directory: Path, rows: int) -> None:
         """Measure on ``server``."""
-        self.server, self.directory, self.rows = server, directory, rows
+        self.server, self.directory, self.rows, self._last = server, directory, rows, ""
 
     def run(self) -> int:
         """Measure everything; return 1 where a bound is missed."""
         with LiveLoad(self._database("alone")) as load:
             time.sleep(_ALONE_SECONDS)
         alone = summarize(load.felt)
+        computing = self._beside_computing()
         at_once, at_once_seconds, _ = self._beside_load("at_once", "alembic", body=_UPDATE)
         batched, batched_seconds, memory = self._beside_load("batched", "sage_migrate", declaration=_DECLARED)
         kills, written = self._killed()
@@ -109,6 +113,8 @@ class Bench:
         table = (
             "| | app's longest wait | app's p99 | failed | time | rows/s |\n|---|---:|---:|---:|---:|---:|\n"
             f"| application alone | {alone.maximum_stall_seconds:.3f} s | {alone.p99_seconds * 1000:.1f} ms | {alone.failed} | | |\n"
+            f"| beside a session that computes, and touches no table | {computing.maximum_stall_seconds:.3f} s "
+            f"| {computing.p99_seconds * 1000:.1f} ms | {computing.failed} | | |\n"
             + self._row("one UPDATE (bare Alembic)", at_once, at_once_seconds)
             + self._row("declared backfill", batched, batched_seconds)
             + self._row(f"CREATE INDEX CONCURRENTLY, online, killed {index_kills} times", built, built_seconds)
@@ -162,6 +168,15 @@ class Bench:
         ((valid, invalid),) = fetch(url, _INDEXES)
         return summarize(load.felt), seconds, kills, (last, valid, invalid) == (0, 1, 0)
 
+    def _beside_computing(self) -> Summary:
+        """Return what the application feels of a core that is busy, whoever keeps it so: no backfill can be felt less."""
+        url = self._database("computing")
+        with LiveLoad(url) as load, psycopg.connect(url, autocommit=True) as session:
+            session.execute(f"SET statement_timeout = '{_ALONE_SECONDS}s'")
+            with contextlib.suppress(psycopg.errors.QueryCanceled):
+                session.execute("DO 'BEGIN LOOP END LOOP; END'")
+        return summarize(load.felt)
+
     def _row(self, title: str, felt: Summary, seconds: float) -> str:
         return (
             f"| {title} | {felt.maximum_stall_seconds:.3f} s | {felt.p99_seconds * 1000:.1f} ms | {felt.failed} "
@@ -209,6 +224,10 @@ class Bench:
         )
 
     def _database(self, name: str) -> str:
+        """Make a copy of the template, and drop the one before: a disk in memory may hold all of this but once."""
+        if self._last:
+            execute(self.server.url(), f"DROP DATABASE {self._last} WITH (FORCE)")
+        self._last = name
         execute(self.server.url(), f"CREATE DATABASE {name} TEMPLATE template_of_all STRATEGY file_copy")
         return self.server.url(name)
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +29,8 @@ def describe_machine(server: ScratchServer, program: str) -> str:
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} by `python -m {program}` on {os.cpu_count()} cores of {name_processor()} "
         f"({platform.system()} {platform.machine()}), server and all else together{_priority()}: PostgreSQL {postgresql} "
-        f"(fsync off), Python {platform.python_version()}, Alembic {version('alembic')}, SQLAlchemy {version('sqlalchemy')}, "
+        f"(fsync off, its files in {tempfile.gettempdir()}), Python {platform.python_version()}, "
+        f"Alembic {version('alembic')}, SQLAlchemy {version('sqlalchemy')}, "
         f"sage-migrate {version('sage-migrate')}"
     )
 

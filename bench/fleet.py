@@ -238,7 +238,7 @@ def main() -> int:
     tenants, few = arguments.tenants, arguments.tenants // 10
     concurrency = ("--concurrency", arguments.concurrency)
     with scratch_server() as server, tempfile.TemporaryDirectory(prefix="sage-fleet-") as scratch:
-        circumstances = f"{describe_machine(server, 'bench.fleet')}; the server's files in {tempfile.gettempdir()}."
+        circumstances = f"{describe_machine(server, 'bench.fleet')}."
         bench = Bench(server, Path(scratch))
         runs: dict[str, Run] = {}
         loops: Mapping[str, Callable[[str], Run]] = {

@@ -413,7 +413,7 @@ def test_a_lock_of_env_py_itself_is_waited_for(tmp_path: Path, database: Databas
     gate.run(project).expect(0)
     project.add("b2", "ALTER TABLE one ADD name text")
     reader = database.reader("alembic_version")
-    outcome = gate.run(project, "upgrade", "--deadline", "3s").expect(31)
+    outcome = gate.run(project, "upgrade", "--deadline", "8s").expect(31)
     tries = outcome.failed["tries"]
     assert outcome.message == (
         f"env.py did not get its lock on alembic_version in {tries} {'try' if tries == 1 else 'tries'} before the deadline "

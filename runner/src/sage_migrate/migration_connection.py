@@ -1,6 +1,7 @@
 """The connection that env.py hands to Alembic: proved to reach the lock's database, limited, and listened to.
 
-Listeners go on this connection and on no engine, so a second engine of a model or a revision is left alone.
+Listeners go on this connection, so a second engine of a model or a revision is left alone; the one for errors, which SQLAlchemy
+takes for an engine alone, heeds nothing but what this connection sent.
 """
 
 import contextlib
