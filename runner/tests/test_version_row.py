@@ -44,15 +44,16 @@ def test_every_revision_moves_the_row_by_the_same_statement(
     assert len(set(updates(project))) == 1
 
 
+@pytest.mark.parametrize("drop", ["DISCARD ALL", "-- all of it\\nDEALLOCATE ALL"], ids=["discard", "deallocate"])
 @pytest.mark.parametrize("style", [PREPARING, STYLES[1]], ids=lambda style: style.name)
 def test_a_revision_that_drops_what_was_prepared(
-    style: Style, tmp_path: Path, database: Database, gate: CommandLine
+    style: Style, drop: str, tmp_path: Path, database: Database, gate: CommandLine
 ) -> None:
     """The next revision's row is written by a statement that is prepared anew."""
     project = Project(tmp_path / "other", style.env)
     for number in range(1, 8):
         project.add(f"a{number}", f"CREATE TABLE a{number} (id int)")
-    project.add("b", 'with op.get_context().autocommit_block():\n    op.execute("DISCARD ALL")')
+    project.add("b", f'with op.get_context().autocommit_block():\n    op.execute("{drop}")')
     project.add("c", "CREATE TABLE c (id int)")
     gate.run(project, url=database.url(style.driver)).expect(0)
     assert database.version() == ["c"]

@@ -44,7 +44,7 @@ _CHANGES_SESSION = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 # SQLAlchemy's dialect for asyncpg would not notice, and the statement for the version row is one for all revisions.
-_FORGETS_PREPARED = re.compile(r"\s*(?:DISCARD|DEALLOCATE)\b", re.IGNORECASE)
+_FORGETS_PREPARED = re.compile(r"\b(?:DISCARD|DEALLOCATE)\b", re.IGNORECASE)
 ANY_TENANT = "sage_migrate_any_tenant"
 """A schema's name that stands for that of the tenant at hand, so that SQLAlchemy compiles for all what it compiles for one."""
 # Settings, and what SQLAlchemy's inspector reads, change nothing and lock nothing that matters.
@@ -301,8 +301,12 @@ class MigrationConnection:
         return rows
 
     def _fetch_raw(self, sql: str) -> list[tuple[Any, ...]]:
-        cursor = self._connection.connection.cursor()
+        cursor: Any = self._connection.connection.cursor()
         try:
+            # What asyncpg has prepared may be gone; SQLAlchemy says so to the cursors that it executes by itself.
+            if hasattr(cursor, "_invalidate_schema_cache_asof"):
+                dialect: Any = self._connection.dialect
+                cursor._invalidate_schema_cache_asof = dialect._invalidate_schema_cache_asof  # noqa: SLF001
             cursor.execute(sql)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         finally:
@@ -334,7 +338,7 @@ class MigrationConnection:
         self._gate.recorder.begin_statement(statement)
         return statement, parameters
 
-    def _after_statement(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def _after_statement(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         self.backend.running = self.left_unfinished = False
         self._limited.pop(statement, None)
         self._idle_since = time.monotonic()
@@ -344,7 +348,7 @@ class MigrationConnection:
         self._was_ended_by_sql = is_committed and not self._has_autocommit()
         if not _LEAVES_NOTHING.match(statement):
             self._work += 1
-        if _FORGETS_PREPARED.match(statement):
+        if _FORGETS_PREPARED.search(statement):
             self._forget_prepared()
         self.partly_committed = self.partly_committed or (is_committed and self._work > 0 and not self._stamped)
         self._gate.recorder.end_statement(self._gate)
