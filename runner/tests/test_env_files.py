@@ -526,6 +526,59 @@ def test_a_revision_that_swallows_the_lock_timeout(
     assert database.has("accounts_id")
 
 
+def test_a_revision_that_swallows_the_lock_timeout_of_one_row(
+    tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """The same statement for another row makes up for nothing."""
+    project = Project(tmp_path / "other", SYNC)
+    database.execute("CREATE TABLE accounts (id int, state int); INSERT INTO accounts VALUES (1, 0), (2, 0)")
+    project.add(
+        "a1",
+        """
+        for each in (1, 2):
+            try:
+                with op.get_bind().begin_nested():
+                    op.get_bind().execute(sa.text("UPDATE accounts SET state = 1 WHERE id = :id"), {"id": each})
+            except Exception:
+                print("goes on without", each)
+        """,
+    )
+    writer = database.connect("writer", autocommit=False)
+    writer.execute("UPDATE accounts SET state = 0 WHERE id = 1")
+    run = gate.start(project)
+    run.until("lock_try_failed", revision="a1")
+    writer.commit()
+    run.wait().expect(0)
+    assert database.rows("SELECT * FROM accounts ORDER BY id") == [(1, 1), (2, 1)]
+
+
+@NEEDS_COMMIT
+@pytest.mark.parametrize(
+    ("env", "code"),
+    [("sync", "op.get_bind().rollback()"), ("queries_between", "op.get_bind().commit()")],
+    ids=["rollback", "commit by hand"],
+)
+def test_a_try_after_a_revision_has_ended_the_transaction(
+    env: str, code: str, tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """What fails then is in a transaction that neither Alembic nor env.py ends, and would fail every try after it."""
+    database.execute("CREATE TABLE accounts (id int)")
+    project = Project(tmp_path / "other", {"sync": SYNC, **TRAPS}[env])
+    project.add("a1", "CREATE TABLE one (id int)")
+    add = 'op.execute("ALTER TABLE accounts ADD x int")'
+    if "commit" in code:
+        project.add("b2", code)
+        project.add("c3", add)
+    else:
+        project.add("c3", f"{code}\n{add}")
+    reader = database.reader("accounts")
+    run = gate.start(project)
+    run.until("lock_try_failed", revision="c3")
+    reader.rollback()
+    run.wait().expect(0)
+    assert database.version() == ["c3"]
+
+
 def test_a_revision_that_tries_again_itself(tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """What fails at first and is done in the end is no reason to try all of it again."""
     project = Project(tmp_path / "other", SYNC)

@@ -91,8 +91,8 @@ class MigrationConnection:
         self._tenant = ""
         self.changed_session = False
         """Of one for many, whether a statement changed what outlives the revision's transaction: settings, temporary tables, locks."""
-        self._limited: dict[str, tuple[Exception, float]] = {}
-        """Statements of the revision at work that a limit of the gate ended, each with its error and when it began."""
+        self._limited: dict[tuple[str, str], tuple[Exception, float]] = {}
+        """Statements of the revision at work that a limit of the gate ended, with their parameters; the error, when it began."""
         self.left: OnlineLeftError | None = None
         """Why the revision at work is left, although its code may have swallowed that."""
         self.is_external = bool(connection.in_transaction())
@@ -340,7 +340,8 @@ class MigrationConnection:
 
     def _after_statement(self, _connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         self.backend.running = self.left_unfinished = False
-        self._limited.pop(statement, None)
+        if self._limited:
+            self._limited.pop((statement, repr(parameters)), None)
         self._idle_since = time.monotonic()
         self.statements += 1
         is_committed = self._is_committed()
@@ -368,11 +369,11 @@ class MigrationConnection:
         is_queue = sqlstate == QUERY_CANCELED and self._gate.guard.cancelled_in_queue
         if is_queue or (sqlstate in (LOCK_NOT_AVAILABLE, QUERY_CANCELED) and not is_own):
             error = context.sqlalchemy_exception or context.original_exception
-            self._limited[self.backend.statement] = error, self.backend.started
+            self._limited[self.backend.statement, repr(context.parameters)] = error, self.backend.started
         return None
 
     def _first_limited(self) -> Exception:
-        self.backend.statement, (error, self.backend.started) = next(iter(self._limited.items()))
+        (self.backend.statement, _), (error, self.backend.started) = next(iter(self._limited.items()))
         return error
 
     def _be_patient(self, statement: str) -> str:
