@@ -89,6 +89,10 @@ OWN_CALLBACK = SYNC.replace(
     "target_metadata, on_version_apply=lambda step, **kw: print('applied', step.up_revision_id))\n        with",
 )
 
+OWN_CALLBACKS = OWN_CALLBACK.replace(
+    "lambda step, **kw: print('applied', step.up_revision_id)", "{lambda **kw: print('applied')}"
+)
+
 IN_A_THREAD = f"""{SYNC.partition("if context.is_offline_mode")[0]}
 from concurrent.futures import ThreadPoolExecutor
 with ThreadPoolExecutor() as executor:
@@ -159,7 +163,7 @@ with engine.connect() as connection:
 
 BY_HAND = f"""{ENGINE}
 with engine.connect() as connection:
-    context.configure(connection=connection)
+    context.configure(connection=connection, transactional_ddl=None)
     transaction = connection.begin()
     try:
         context.run_migrations()

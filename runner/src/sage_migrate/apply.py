@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,7 +84,7 @@ class GateEnvironment(RevisionEnvironment):
         if connection is not None:
             self._run.adopt(connection)
         theirs = options.get("on_version_apply") or ()
-        theirs = theirs if isinstance(theirs, Sequence) else (theirs,)
+        theirs = theirs if isinstance(theirs, Iterable) else (theirs,)
         options["on_version_apply"] = (*theirs, self._run.on_version_apply)
         super().configure(connection, *args, **options)
 

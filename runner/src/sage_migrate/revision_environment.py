@@ -14,9 +14,8 @@ class RevisionEnvironment(EnvironmentContext):
     def configure(self, connection: Connection | None = None, *args: Any, **options: Any) -> None:
         """Force one transaction a revision."""
         # Where Alembic is told so, it ends each revision's transaction, whoever began it.
-        self._alembic_ends = bool(options.get("transaction_per_migration")) or not options.get(
-            "transactional_ddl", True
-        )
+        is_one_by_one = options.get("transactional_ddl") not in (None, True)
+        self._alembic_ends = bool(options.get("transaction_per_migration")) or is_one_by_one
         super().configure(connection, *args, **{**options, "transaction_per_migration": True})
 
     def begin_transaction(self) -> Any:
