@@ -472,6 +472,35 @@ from sqlalchemy import event
     assert sorted(found) == [("own", "alembic_version"), ("own", "one")]
 
 
+@pytest.mark.parametrize("how", ["SET", "SET LOCAL"])
+def test_a_search_path_that_env_py_sets_itself(how: str, tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """A failed try rolls it back too, so env.py is run again: the next try would find another schema's tables."""
+    env = f"""{ENGINE}
+with engine.connect() as connection:
+    context.configure(connection=connection)
+    with context.begin_transaction():
+        context.execute("{how} search_path = own")
+        context.run_migrations()
+"""
+    database.execute("CREATE TABLE accounts (id int); CREATE SCHEMA own; CREATE TABLE own.accounts (id int)")
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "ALTER TABLE accounts ADD name text")
+    reader = database.reader("own.accounts")
+    run = gate.start(project)
+    run.until("lock_try_failed", revision="a1")
+    reader.rollback()
+    assert run.wait().expect(0).one("revision_applied")["tries"] > 1
+    assert database.version("own.alembic_version") == ["a1"]
+    assert not database.has("public.alembic_version")
+    assert (
+        database.value(
+            "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'name' AND attrelid IN"
+            " ('accounts'::regclass, 'own.accounts'::regclass)"
+        )
+        == "own.accounts"
+    )
+
+
 def test_an_env_py_that_stamps_over_an_unknown_revision(tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """It would take Alembic's refusal of an unknown revision for a reason to call the database up to date (Skyvern)."""
     env = f"""{ENGINE}

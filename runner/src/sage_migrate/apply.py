@@ -131,6 +131,8 @@ class MigrationRun:
         self._revision_started = 0.0
         self._refusal: GateError | None = None
         self._raised: BaseException | None = None
+        self._goes_on_without = False
+        """Whether env.py is to be run again, for what comes beside the revision that is left."""
 
     def apply(self) -> Position:
         """Run env.py until the plan is done; return where this run's transactions left the version table.
@@ -153,6 +155,8 @@ class MigrationRun:
                         "database_awaited", reason=failure.what, waited_seconds=round(time.monotonic() - started, 3)
                     )
                     self.gate.call(wait_a_moment())
+                elif self._goes_on_without:
+                    self._goes_on_without = False
                 elif self._may_begin_again(error):
                     self._wait_for_next_try(error)
                 else:
@@ -234,6 +238,8 @@ class MigrationRun:
 
         A failed try has rolled the revision's transaction back; the next call goes on from the version table.
         """
+        if self._connection is not None:
+            self._connection.begin_run()
         while True:
             try:
                 run_migrations()
@@ -242,15 +248,17 @@ class MigrationRun:
                 self._raised = error
                 if (left := self._left_by(error)) is not None:
                     assert self._connection is not None
-                    self._connection.roll_back_below()
                     with self._refusals():
                         self._leave(left)
-                elif self._connection is None or self._connection.is_external or self.report.revision is None:
+                    if self._connection.holds_work_of_env:
+                        self._goes_on_without = True
+                        raise
+                    self._connection.roll_back_what_is_left()
+                elif self._is_envs_to_repeat() or not self._can_try_again(error):
                     raise  # env.py is to be run again from its start, or not at all
-                elif not self._can_try_again(error):
-                    raise
                 else:
-                    self._connection.roll_back_below()
+                    assert self._connection is not None
+                    self._connection.roll_back_what_is_left()
                     self._wait_for_next_try(error)
                 self._raised = None
         if self._connection is not None:
@@ -507,13 +515,20 @@ class MigrationRun:
             and not (self.report.revision and self._connection.partly_committed)
         )
 
-    def _may_begin_again(self, error: BaseException) -> bool:
-        """Tell whether env.py may be run again: its one transaction failed, or a lock of its own was not to be had.
+    def _is_envs_to_repeat(self) -> bool:
+        """Tell whether nothing but env.py, from its start, can make a try: a rollback undoes what it did, or it did not get so far.
 
-        Many lock the version table first, which a pod of the release before may be doing too.
+        Many lock the version table first, which a pod of the release before may be doing too; or set search_path, without
+        which the next try would find other tables.
         """
-        is_envs = self._connection is not None and (self._connection.is_external or self.report.revision is None)
-        return is_envs and self._refusal is None and self._can_try_again(error)
+        connection = self._connection
+        return (
+            connection is None or connection.is_external or connection.holds_work_of_env or self.report.revision is None
+        )
+
+    def _may_begin_again(self, error: BaseException) -> bool:
+        """Tell whether env.py may be run again: its one transaction failed, or a lock of its own was not to be had."""
+        return self._is_envs_to_repeat() and self._refusal is None and self._can_try_again(error)
 
     def _wait_for_next_try(self, error: BaseException) -> None:
         assert self._connection is not None

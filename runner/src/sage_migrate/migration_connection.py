@@ -70,6 +70,10 @@ class MigrationConnection:
         self._work = 0
         self.statements = 0
         """How many ran on it."""
+        self._kept = 0
+        """How many of them no rollback can undo."""
+        self.holds_work_of_env = False
+        """Whether a rollback undoes what env.py itself sent since `configure`, such as its SET search_path."""
         self._stamped = False
         self._own_timeouts = False
         self._is_patient = False
@@ -213,6 +217,10 @@ class MigrationConnection:
             transaction.commit()
         return True
 
+    def begin_run(self) -> None:
+        """Note what env.py has sent before the first revision."""
+        self.holds_work_of_env = self.statements > self._kept
+
     def stay_below_transaction(self) -> None:
         """Let a transaction that was begun since `configure` stay open for SQLAlchemy, and so for env.py.
 
@@ -229,12 +237,19 @@ class MigrationConnection:
             self._connection.connection.commit()
             self._is_between = True
 
-    def roll_back_below(self) -> None:
-        """Roll the failed try back where it was in env.py's own transaction."""
-        if self._is_below() and not self._is_between:
+    def roll_back_what_is_left(self) -> None:
+        """Roll the failed try back where it was in env.py's own transaction, or in one that is nobody's.
+
+        Where a revision had ended Alembic's transaction or env.py's, what it did next was in one that neither knows.
+        """
+        if self.is_external or not self._is_in_transaction():
+            return
+        if self._is_below():
             self._connection.connection.rollback()
             self._on_rollback(self._connection)
             self._is_between = True
+        elif (transaction := self._connection.get_transaction()) is not None:
+            transaction.rollback()
 
     def _is_below(self) -> bool:
         return self._their_transaction is not None and self._connection.get_transaction() is self._their_transaction
@@ -298,6 +313,7 @@ class MigrationConnection:
         if not self._is_in_transaction():
             driver = self._connection.connection
             driver.commit() if keep else driver.rollback()
+            self._kept = self.statements
         return rows
 
     def _fetch_raw(self, sql: str) -> list[tuple[Any, ...]]:
@@ -345,6 +361,8 @@ class MigrationConnection:
         self._idle_since = time.monotonic()
         self.statements += 1
         is_committed = self._is_committed()
+        if is_committed:
+            self._kept = self.statements
         # A revision's own COMMIT: driver and SQLAlchemy know nothing of it, and what follows is committed by itself.
         self._was_ended_by_sql = is_committed and not self._has_autocommit()
         if not _LEAVES_NOTHING.match(statement):
@@ -425,10 +443,12 @@ class MigrationConnection:
         self._gate.recorder.commit_sent(self._gate)
         if self._work and not self._stamped:
             self.partly_committed = True
-        self._was_ended_by_sql = False
+        self._was_ended_by_sql = self.holds_work_of_env = False
+        self._kept = self.statements
 
     def _on_rollback(self, _connection: Connection) -> None:
         self._work = 0
+        self._kept = self.statements
         self._was_ended_by_sql = False
         self.backend.running = False
         self._gate.recorder.rolled_back()
