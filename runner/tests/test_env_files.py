@@ -410,6 +410,28 @@ def test_one_transaction_around_all_is_retried(env: str, tmp_path: Path, databas
     assert database.version() == ["b2"]
 
 
+def test_an_engine_of_the_application(tmp_path: Path, database: Database, gate: CommandLine) -> None:
+    """It outlives a run of env.py: nothing of that run listens to it in the next one."""
+    env = f"""{ENGINE}
+import builtins
+builtins.engine = engine = getattr(builtins, "engine", engine)
+listeners = engine.dialect.dispatch if hasattr(engine.dialect.dispatch, "handle_error") else engine.dispatch
+assert not list(listeners.handle_error)
+with engine.begin() as connection:
+    connection.execute(text("SELECT 1"))
+    context.configure(connection=connection)
+    context.run_migrations()
+"""
+    database.execute("CREATE TABLE accounts (id int)")
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "ALTER TABLE accounts ADD x int")
+    reader = database.reader("accounts")
+    run = gate.start(project)
+    run.until("lock_try_failed", revision="a1")
+    reader.rollback()
+    run.wait().expect(0)
+
+
 def test_a_lock_of_env_py_itself_is_waited_for(tmp_path: Path, database: Database, gate: CommandLine) -> None:
     """It locks the version table that somebody reads: env.py is run again from its start when that one has left."""
     project = Project(tmp_path / "other", TRAPS["locks_version_table"])

@@ -165,6 +165,8 @@ class MigrationRun:
                 return self._ended()
             finally:
                 self._raised = None
+                if self._connection is not None:
+                    self._connection.let_go()
                 self.gate.release_backend()
                 self.report.pending = revisions_to_apply(self._plan, self.report.applied)
 
