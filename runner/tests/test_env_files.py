@@ -494,33 +494,34 @@ from sqlalchemy import event
     assert sorted(found) == [("own", "alembic_version"), ("own", "one")]
 
 
-@pytest.mark.parametrize("how", ["SET", "SET LOCAL"])
-def test_a_search_path_that_env_py_sets_itself(how: str, tmp_path: Path, database: Database, gate: CommandLine) -> None:
-    """A failed try rolls it back too, so env.py is run again: the next try would find another schema's tables."""
-    env = f"""{ENGINE}
-with engine.connect() as connection:
-    context.configure(connection=connection)
-    with context.begin_transaction():
-        context.execute("{how} search_path = own")
-        context.run_migrations()
-"""
-    database.execute("CREATE TABLE accounts (id int); CREATE SCHEMA own; CREATE TABLE own.accounts (id int)")
+@pytest.mark.parametrize("style", [STYLES[0], STYLES[2]], ids=lambda style: style.name)
+@pytest.mark.parametrize(
+    "how", ["SET search_path = own", "SET LOCAL search_path = own", "SELECT set_config('search_path', 'own', true)"]
+)
+def test_a_search_path_that_env_py_sets_itself(
+    how: str, style: Style, tmp_path: Path, database: Database, gate: CommandLine
+) -> None:
+    """A failed try or a COMMIT takes it back, and still every try of every revision finds that schema's tables."""
+    env = style.env.replace("context.run_migrations()", f"context.execute({how!r}); context.run_migrations()")
+    database.execute("CREATE SCHEMA own; CREATE TABLE own.accounts (id int); CREATE TABLE own.orders (id int)")
+    database.execute("CREATE TABLE accounts (id int); CREATE TABLE orders (id int)")
     project = Project(tmp_path / "other", env)
     project.add("a1", "ALTER TABLE accounts ADD name text")
-    reader = database.reader("own.accounts")
-    run = gate.start(project)
+    project.add("b2", "ALTER TABLE orders ADD name text")
+    accounts, orders = database.reader("own.accounts"), database.reader("own.orders")
+    run = gate.start(project, url=database.url(style.driver))
     run.until("lock_try_failed", revision="a1")
-    reader.rollback()
-    assert run.wait().expect(0).one("revision_applied")["tries"] > 1
-    assert database.version("own.alembic_version") == ["a1"]
-    assert not database.has("public.alembic_version")
-    assert (
-        database.value(
-            "SELECT attrelid::regclass::text FROM pg_attribute WHERE attname = 'name' AND attrelid IN"
-            " ('accounts'::regclass, 'own.accounts'::regclass)"
-        )
-        == "own.accounts"
+    accounts.rollback()
+    run.until("lock_try_failed", revision="b2")
+    orders.rollback()
+    run.wait().expect(0)
+    assert database.version("own.alembic_version") == ["b2"]
+    changed = database.rows(
+        "SELECT table_schema FROM information_schema.columns WHERE column_name = 'name' AND table_name IN"
+        " ('accounts', 'orders', 'alembic_version')"
     )
+    assert changed == [("own",), ("own",)]
+    assert not database.has("public.alembic_version")
 
 
 def test_an_env_py_that_stamps_over_an_unknown_revision(tmp_path: Path, database: Database, gate: CommandLine) -> None:

@@ -194,6 +194,7 @@ class MigrationRun:
         """Yield the pending steps: what comes after a ``yield`` runs when that revision's transaction has ended."""
         if self._connection is None:
             raise _never_ran()
+        self._connection.repeat_local_settings()  # a version table that was missing may have been committed
         with self._refusals():
             self.project.read_history()
             found = self.read_position(heads, context)
@@ -214,6 +215,7 @@ class MigrationRun:
                 except OnlineLeftError as left:
                     self._leave(left)
                     continue
+            self._connection.repeat_local_settings()
             yield step
             self._end_revision()
 
@@ -244,6 +246,8 @@ class MigrationRun:
             self._connection.begin_run()
         while True:
             try:
+                if self._connection is not None:
+                    self._connection.repeat_local_settings()
                 run_migrations()
                 break
             except Exception as error:

@@ -45,6 +45,9 @@ _CHANGES_SESSION = re.compile(
 )
 # SQLAlchemy's dialect for asyncpg would not notice, and the statement for the version row is one for all revisions.
 _FORGETS_PREPARED = re.compile(r"\b(?:DISCARD|DEALLOCATE)\b", re.IGNORECASE)
+_FOR_ONE_TRANSACTION = re.compile(
+    r"\s*SET\s+LOCAL\b|\s*SELECT\s.*\bset_config\s*\(.*\btrue\s*\)", re.IGNORECASE | re.DOTALL
+)
 ANY_TENANT = "sage_migrate_any_tenant"
 """A schema's name that stands for that of the tenant at hand, so that SQLAlchemy compiles for all what it compiles for one."""
 # Settings, and what SQLAlchemy's inspector reads, change nothing and lock nothing that matters.
@@ -82,6 +85,9 @@ class MigrationConnection:
         """The transaction that env.py began after `configure` and ends itself, below which each revision is committed."""
         self._is_between = False
         """Whether nothing was sent in it since a revision was committed, or rolled back, below it."""
+        self._has_begun = False
+        self._local_settings: list[tuple[str, Any]] = []
+        """What env.py has set for the transaction that it took to be that of all revisions, with its parameters."""
         self._idle_since = time.monotonic()
         self.idle_seconds = 0.0
         """How long nothing had been sent before the last statement, or COMMIT."""
@@ -221,6 +227,12 @@ class MigrationConnection:
     def begin_run(self) -> None:
         """Note what env.py has sent before the first revision."""
         self.holds_work_of_env = self.statements > self._kept
+        self._has_begun = True
+
+    def repeat_local_settings(self) -> None:
+        """Set for the transaction that begins what env.py has set for the one that was to be that of all revisions."""
+        for statement, parameters in self._local_settings:
+            self._fetch_raw(statement, parameters)
 
     def stay_below_transaction(self) -> None:
         """Let a transaction that was begun since `configure` stay open for SQLAlchemy, and so for env.py.
@@ -317,14 +329,14 @@ class MigrationConnection:
             self._kept = self.statements
         return rows
 
-    def _fetch_raw(self, sql: str) -> list[tuple[Any, ...]]:
+    def _fetch_raw(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         cursor: Any = self._connection.connection.cursor()
         try:
             # What asyncpg has prepared may be gone; SQLAlchemy says so to the cursors that it executes by itself.
             if hasattr(cursor, "_invalidate_schema_cache_asof"):
                 dialect: Any = self._connection.dialect
                 cursor._invalidate_schema_cache_asof = dialect._invalidate_schema_cache_asof  # noqa: SLF001
-            cursor.execute(sql)
+            cursor.execute(sql, *parameters)
             return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
         finally:
             cursor.close()
@@ -364,6 +376,8 @@ class MigrationConnection:
         is_committed = self._is_committed()
         if is_committed:
             self._kept = self.statements
+        elif not self._has_begun and not self.is_external:
+            self._note_local_setting(statement, parameters)
         # A revision's own COMMIT: driver and SQLAlchemy know nothing of it, and what follows is committed by itself.
         self._was_ended_by_sql = is_committed and not self._has_autocommit()
         if not _LEAVES_NOTHING.match(statement):
@@ -376,6 +390,11 @@ class MigrationConnection:
             self._is_patient = False
             self._set_limits()
         check_result(statement, self._execute_raw)
+
+    def _note_local_setting(self, statement: str, parameters: Any) -> None:
+        is_the_gates = self._is_for_many or _TOUCHES_LIMITS.search(statement)
+        if not is_the_gates and _FOR_ONE_TRANSACTION.match(statement):
+            self._local_settings.append((statement, parameters))
 
     def _on_error(self, context: Any) -> Exception | None:
         """Note an error that a limit of the gate caused; raise it again for what fails because the revision swallowed it."""
