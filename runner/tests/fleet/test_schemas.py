@@ -181,6 +181,25 @@ def test_lock_that_was_not_had_is_tried_again(project: Project, database: Databa
     assert (version_of(database, "tenant_0"), version_of(database, "tenant_1")) == (["b2"], ["b2"])
 
 
+def test_failed_try_takes_no_search_path_back(project: Project, database: Database, gate: CommandLine) -> None:
+    """An env.py that asks something first is in a transaction, which the tenant's search_path is set in too."""
+    make_schemas(database, ["tenant_0", "tenant_1"])
+    database.execute("CREATE TABLE tenant_0.people (id int); CREATE TABLE tenant_1.people (id int)")
+    database.execute("CREATE TABLE people (id int)")
+    asks = project.env.replace("context.run_migrations()", "context.execute('SELECT 1'); context.run_migrations()")
+    project.write("migrations/env.py", asks)
+    reader = database.reader("tenant_0.people")
+    project.add("a1", "ALTER TABLE people ADD name text")
+    project.add("b2", "CREATE TABLE orders (id int)")
+    run = gate.start(project, *FLEET, *PATIENT, "--concurrency", "1")
+    database.until_waiting(seconds=0.1)
+    database.until("NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+    reader.rollback()
+    assert states(run.wait().expect(0)) == {"applied": ["tenant_0", "tenant_1"]}
+    assert (version_of(database, "tenant_0"), version_of(database, "tenant_1")) == (["b2"], ["b2"])
+    assert not database.has("public.orders")
+
+
 def test_dropped_and_made_in_the_middle(project: Project, database: Database, gate: CommandLine) -> None:
     """A tenant that is gone is no failure, and one that appeared meanwhile is not lost."""
     make_schemas(database, ["tenant_0", "tenant_1", "tenant_2", "tenant_9"])
