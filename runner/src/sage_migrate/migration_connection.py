@@ -30,7 +30,8 @@ _OWN_TIMEOUT = re.compile(
 )
 # What may end the run's limits for the revisions after it too; a dump that is a revision begins with a comment and with SET.
 _TOUCHES_LIMITS = re.compile(
-    r"\b(?:lock|statement|transaction|idle_in_transaction_session|idle_session)_timeout\b|\b(?:RESET|DISCARD)\s+ALL\b",
+    r"(?:\bSET\s+(?:SESSION\s+|LOCAL\s+)?|\bRESET\s+|\bset_config\s*\(\s*')"
+    r"(?:lock|statement|transaction|idle_in_transaction_session|idle_session)_timeout\b|\b(?:RESET|DISCARD)\s+ALL\b",
     re.IGNORECASE,
 )
 _NOWAIT = re.compile(r"\bNOWAIT\b", re.IGNORECASE)
