@@ -403,10 +403,7 @@ def test_one_transaction_around_all_is_retried(env: str, tmp_path: Path, databas
     project.add("a1", "CREATE TABLE one (id int)")
     project.add("b2", "ALTER TABLE accounts ADD x int")
     reader = database.reader("accounts")
-    run = gate.start(project)
-    run.until("lock_try_failed", revision="b2")
-    reader.rollback()
-    run.wait().expect(0)
+    gate.start(project).wait_behind(reader, revision="b2").expect(0)
     assert database.version() == ["b2"]
 
 
@@ -426,10 +423,7 @@ with engine.begin() as connection:
     project = Project(tmp_path / "other", env)
     project.add("a1", "ALTER TABLE accounts ADD x int")
     reader = database.reader("accounts")
-    run = gate.start(project)
-    run.until("lock_try_failed", revision="a1")
-    reader.rollback()
-    run.wait().expect(0)
+    gate.start(project).wait_behind(reader, revision="a1").expect(0)
 
 
 def test_a_lock_of_env_py_itself_is_waited_for(tmp_path: Path, database: Database, gate: CommandLine) -> None:
@@ -629,10 +623,7 @@ def test_a_try_after_a_revision_has_ended_the_transaction(
     else:
         project.add("c3", f"{code}\n{add}")
     reader = database.reader("accounts")
-    run = gate.start(project)
-    run.until("lock_try_failed", revision="c3")
-    reader.rollback()
-    run.wait().expect(0)
+    gate.start(project).wait_behind(reader, revision="c3").expect(0)
     assert database.version() == ["c3"]
 
 
@@ -755,10 +746,9 @@ def test_errors_wrapped_in_the_projects_own(
     project.add("a1", "ALTER TABLE accounts ADD x int")
     project.add("b2", "SELECT 1/0")
     reader = database.reader("accounts")
-    run = gate.start(project, url=database.url(style.driver))
-    run.until("lock_try_failed")
-    reader.rollback()
-    assert run.wait().expect(40).failed["sqlstate"] == "22012"
+    assert (
+        gate.start(project, url=database.url(style.driver)).wait_behind(reader).expect(40).failed["sqlstate"] == "22012"
+    )
     assert database.version() == ["a1"]
 
 

@@ -91,7 +91,7 @@ class GateEnvironment(RevisionEnvironment):
     def run_migrations(self, **arguments: Any) -> None:
         """Run the pending revisions, each again while its lock is not to be had."""
         if self.is_ended_by_hand(self.get_context().connection):
-            self._run.commit_below()
+            self._run.stay_below_transaction()
         with one_statement_for_all():
             self._run.run_with_retries(functools.partial(super().run_migrations, **arguments))
 
@@ -232,7 +232,7 @@ class MigrationRun:
             self._record_lineage(ctx)
         self._connection.mark_stamped()
 
-    def commit_below(self) -> None:
+    def stay_below_transaction(self) -> None:
         """Commit each revision below the transaction that env.py ends itself."""
         if self._connection is not None:
             self._connection.stay_below_transaction()

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+import psycopg
+
 from harness.postgres import PASSWORD_MARK
 from harness.project import Project
 
@@ -115,6 +117,12 @@ class Run:
             termination=json.loads(said[2]) if said[2] else None,
             seconds=time.monotonic() - self.started,
         )
+
+    def wait_behind(self, blocker: psycopg.Connection[Any], **fields: object) -> Outcome:
+        """Return the outcome, when ``blocker`` has made a try fail and has then ended its transaction."""
+        self.until("lock_try_failed", **fields)
+        blocker.rollback()
+        return self.wait()
 
     def kill(self) -> None:
         """End the run without its knowing, as a lost node does."""

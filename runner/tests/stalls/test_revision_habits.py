@@ -152,10 +152,7 @@ def test_settings_and_looks_before_an_autocommit_block(project: Project, account
             op.execute("ALTER TABLE accounts ADD x int")
         """)  # fmt: skip
     reader = accounts.reader("accounts")
-    run = gate.start(project, "upgrade", *PATIENT)
-    run.until("lock_try_failed")
-    reader.rollback()
-    assert run.wait().expect(0).one("revision_applied")["tries"] == 2
+    assert gate.start(project, "upgrade", *PATIENT).wait_behind(reader).expect(0).one("revision_applied")["tries"] == 2
 
 
 def test_a_savepoint(project: Project, accounts: Database, gate: CommandLine) -> None:
@@ -171,10 +168,7 @@ def test_a_savepoint(project: Project, accounts: Database, gate: CommandLine) ->
             op.execute("ALTER TABLE accounts ADD x int")
         """)  # fmt: skip
     reader = accounts.reader("accounts")
-    run = gate.start(project, "upgrade", *PATIENT)
-    run.until("lock_try_failed")
-    reader.rollback()
-    assert run.wait().expect(0).one("revision_applied")["tries"] == 2
+    assert gate.start(project, "upgrade", *PATIENT).wait_behind(reader).expect(0).one("revision_applied")["tries"] == 2
     assert accounts.has("one")
 
 

@@ -129,10 +129,7 @@ def test_a_lock_that_was_not_to_be_had(project: Project, database: Database, gat
     """A failed try stands with who was in its way, how long the run stood aside, and what Alembic did meanwhile does not."""
     project.add("a1", "ALTER TABLE accounts ADD note text")
     reader = database.reader("accounts")
-    run = gate.start(project, "upgrade", "--report", str(report), *PATIENT)
-    run.until("lock_try_failed")
-    reader.rollback()
-    run.wait().expect(0)
+    gate.start(project, "upgrade", "--report", str(report), *PATIENT).wait_behind(reader).expect(0)
     (revision,) = read(report)["revisions"]
     (failed,) = revision["failed_tries"]
     (blocker,) = failed["blockers"]
