@@ -205,6 +205,25 @@ def test_what_needs_it_is_refused(  # noqa: PLR0913, PLR0917  fixtures
     assert gate.run(project, "upgrade").expect(0).applied == [*heads]
 
 
+def test_another_branch_finds_the_schema_that_env_py_sets(
+    project: Project, database: Database, gate: CommandLine
+) -> None:
+    """What is left takes env.py's SET search_path back with it: env.py is run again, for what comes beside."""
+    database.execute("CREATE SCHEMA own; CREATE TABLE own.orders (id int)")
+    database.execute("ALTER TABLE own.orders ADD CONSTRAINT positive CHECK (id > 0) NOT VALID")
+    setting = "context.execute('SET search_path = own'); context.run_migrations()"
+    project.write("migrations/env.py", project.env.replace("context.run_migrations()", setting))
+    project.add("a1", "CREATE TABLE notes (id int)")
+    project.add("b2", "ALTER TABLE orders VALIDATE CONSTRAINT positive", down=None, head=ONLINE)
+    operator = database.connect("operator", autocommit=False)
+    operator.execute("LOCK TABLE own.orders IN SHARE UPDATE EXCLUSIVE MODE")
+    outcome = gate.run(project, "upgrade", "heads", "--deadline", "10s").expect(0)
+    assert (outcome.applied, outcome.one("finished")["left"]) == (["a1"], ["b2"])
+    assert database.version("own.alembic_version") == ["a1"]
+    assert database.has("own.notes")
+    assert not database.has("public.notes")
+
+
 def test_a_revision_of_another_branch_is_applied(project: Project, database: Database, gate: CommandLine) -> None:
     """Only what follows the one that is left is left too."""
     make_orders(database)
