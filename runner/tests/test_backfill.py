@@ -1,16 +1,18 @@
 """A backfill that a revision declares: in batches, resumable, right in the end, and clear where it cannot be."""
 
 import random
+import re
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import env_files
-from harness.command import CommandLine
+from harness.command import CommandLine, Launcher
 from harness.env_files import Style
 from harness.postgres import Database
 from harness.project import Project
+from harness.terminal import screen_of
 
 ROWS = 3000
 FIRST_BATCH = 500
@@ -174,6 +176,29 @@ def test_nobody_waits_for_more_than_a_batch(project: Project, database: Database
     assert 0 < progress["rows_done"] < 1800
     assert 0 < progress["rows_per_second"] <= 1 / 0.003
     assert progress["seconds_left"] > 0
+
+
+def test_a_bar_on_a_terminal(
+    project: Project, database: Database, gate: CommandLine, launcher: Launcher, tmp_path: Path
+) -> None:
+    """A person sees how much of the table is gone through, also where few of its rows are left to set, and no events of it."""
+    del gate  # which ends what a failed test left: here nothing is started by it
+    make_orders(database)
+    database.execute("UPDATE orders SET currency = 'EUR' WHERE id <= 2000")
+    database.execute("ANALYZE orders")
+    slow_down(database, seconds=0.003)
+    project.add("a1", head=declare())
+    screen = screen_of(launcher, project, "upgrade", url=database.url(), err=tmp_path / "err")
+    drawn = re.findall(
+        r"\[#+-+\] +(\d+)%  backfill, (\d+) rows set, \d+ rows/s, about \d+ s left, longest wait for it 0.0 s: orders\r\r\x1b\[K",
+        screen,
+    )
+    shares, rows = ([int(each) for each in column] for column in zip(*drawn, strict=True))
+    assert sorted(shares) == list(shares)
+    assert len(shares) > 1
+    assert all(share >= 100 * (2000 + done) // ROWS for share, done in zip(shares, rows, strict=True))
+    assert "backfill_finished" in screen
+    assert "backfill_progress" not in screen
 
 
 def test_an_operator_may_make_it_gentler(project: Project, database: Database, gate: CommandLine) -> None:

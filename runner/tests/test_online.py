@@ -347,10 +347,10 @@ def test_a_statement_is_estimated_by_its_tables_size(
 
 def test_a_backfill_is_estimated_by_its_rate_so_far() -> None:
     """Where it has gone on for long enough to tell."""
-    assert estimate_backfill("orders", rows=10_000, done=2000, seconds=4) == Estimate(
+    assert estimate_backfill("orders", left=8000, scanned=2000, seconds=4) == Estimate(
         seconds=16, source="8000 rows of orders at 500 rows/s, its rate so far"
     )
-    assert estimate_backfill("orders", rows=10_000, done=10, seconds=0.1).source.endswith("which is assumed")
+    assert estimate_backfill("orders", left=9990, scanned=10, seconds=0.1).source.endswith("which is assumed")
 
 
 def test_a_declaration_that_is_no_answer(project: Project, database: Database, gate: CommandLine) -> None:

@@ -67,6 +67,38 @@ REPOSITORY = Path(__file__).parents[2]
             )
         ),
         (
+            "REFRESH MATERIALIZED VIEW shop.totals WITH DATA",
+            (
+                "REFRESH MATERIALIZED VIEW CONCURRENTLY shop.totals lets its readers go on; it needs a unique index of it. Where the "
+                'release\'s code does without it, sage_migrate = {"online": True} lets a release leave it (docs/online.md).'
+            ),
+        ),
+        ("REFRESH MATERIALIZED VIEW CONCURRENTLY shop.totals", None),
+        (
+            "ALTER TABLE events ATTACH PARTITION events_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')",
+            (
+                "Let a check prove the bounds of events_2025 first, which ATTACH then trusts: ALTER TABLE events_2025 ADD CONSTRAINT … "
+                "CHECK (…) NOT VALID, and VALIDATE in the next revision. Where there is a default partition, a check of it has to exclude the "
+                "same rows."
+            ),
+        ),
+        *(
+            (
+                statement,
+                (
+                    "pg_repack --table orders writes it anew beside those who use it; a plain VACUUM makes room in it for new rows, and "
+                    "blocks nobody."
+                ),
+            )
+            for statement in (
+                "VACUUM FULL VERBOSE orders",
+                "VACUUM (FULL, ANALYZE) orders",
+                "CLUSTER orders USING by_day",
+                "CLUSTER VERBOSE orders",
+            )
+        ),
+        ("VACUUM (ANALYZE) orders", None),
+        (
             "REINDEX TABLE orders",
             (
                 "Rebuild orders CONCURRENTLY, in an autocommit_block of a revision of its own; where the release's code does without it, "

@@ -65,6 +65,32 @@ def test_each_is_migrated_under_its_own_lock(
     assert gate.run(project).expect(0).applied == []
 
 
+def test_engines_of_the_application(tmp_path: Path, database: Database, other: Database, gate: CommandLine) -> None:
+    """They outlive a run of env.py: nothing of that run listens to the first of them in the next one either."""
+    env = f"""
+import builtins
+from alembic import context
+from sqlalchemy import create_engine, text
+urls = {[each.url("psycopg2") for each in (database, other)]!r}
+builtins.engines = engines = getattr(builtins, "engines", None) or [create_engine(each) for each in urls]
+for engine in engines:
+    listeners = engine.dialect.dispatch if hasattr(engine.dialect.dispatch, "handle_error") else engine.dispatch
+    assert not list(listeners.handle_error)
+for engine in engines:
+    with engine.begin() as connection:
+        connection.execute(text("SELECT 1"))
+        context.configure(connection=connection)
+        context.run_migrations()
+"""
+    for each in (database, other):
+        each.execute("CREATE TABLE accounts (id int)")
+    project = Project(tmp_path / "other", env)
+    project.add("a1", "ALTER TABLE accounts ADD x int")
+    reader = other.reader("accounts")
+    gate.start(project).wait_behind(reader, revision="a1").expect(0)
+    assert [each.version() for each in (database, other)] == [["a1"], ["a1"]]
+
+
 def test_the_first_must_be_the_locks(tmp_path: Path, database: Database, other: Database, gate: CommandLine) -> None:
     """A URL names the first of them; with another one nothing is migrated."""
     project = multidb(tmp_path, TEMPLATE, other, database)

@@ -121,6 +121,8 @@ class MigrationRun:
         self.destination = destination
         self._open_gate = open_gate
         self._connection: MigrationConnection | None = None
+        self._listening: list[MigrationConnection] = []
+        """Those of other databases, configured before by the same run of env.py."""
         self._position: Position | None = None
         self.positions: dict[tuple[LockedDatabase, str], Position] = {}
         """Where each version table of each database is to be found when the run has ended."""
@@ -165,8 +167,10 @@ class MigrationRun:
                 return self._ended()
             finally:
                 self._raised = None
-                if self._connection is not None:
-                    self._connection.let_go()
+                for each in (*self._listening, self._connection):
+                    if each is not None:
+                        each.let_go()
+                self._listening.clear()
                 self.gate.release_backend()
                 self.report.pending = revisions_to_apply(self._plan, self.report.applied)
 
@@ -183,8 +187,8 @@ class MigrationRun:
             if not self.gate.is_open:
                 self._open_gate(connection)
             before = self._connection
-            if before is not None:
-                before.let_go(connection)
+            if before is not None and not before.let_go(connection):
+                self._listening.append(before)
             self._connection = self._enter_database(connection)
             self.gate.check_may_cancel(self._connection.backend)
         beside = before is not None and before.goes_on_beside(connection) and self.gate.backend is before.backend
@@ -384,8 +388,8 @@ class MigrationRun:
             lineage=self._position.lineage,
             script_directory=Path(self.project.script.dir).resolve(),
         )
-        self.gate.expect_deadline_error(deadline_error(run, declared, revision))
-        self.gate.watch_backend(backend)
+        self.gate.expect_deadline_error(deadline_error(run, declared, revision, command=self.report.command))
+        self.gate.watch_backend(backend, says_progress=True)
         try:
             self.gate.call(run.run())
         finally:
@@ -441,7 +445,9 @@ class MigrationRun:
         ]
         if needing:
             contracts = tuple(each for each in needing if self.project.declaration(each).phase == "contract")
-            raise still_needed(revision, left, needing=tuple(needing), contracts=contracts) from left
+            raise still_needed(
+                revision, left, needing=tuple(needing), contracts=contracts, command=self.report.command
+            ) from left
         self.report.revision, self.report.backfilled_rows = None, 0
         self.gate.recorder.end_revision()
         self.gate.may_leave = False
@@ -452,7 +458,10 @@ class MigrationRun:
         self._left.add(self._place(revision))
         self.report.left.append(revision)
         log.warning(
-            "online_left", revision=revision, reason=f"{revision} {why}", remedy="sage-migrate upgrade --online"
+            "online_left",
+            revision=revision,
+            reason=f"{revision} {why}",
+            remedy=f"sage-migrate {self.report.command} --online",
         )
 
     def prepare_backfill(self, session: Session) -> None:

@@ -20,6 +20,8 @@ from sage_migrate.failures import QUERY_CANCELED, RETRYABLE, Circumstances, expl
 from sage_migrate.lineage import BackfillMark, Lineage
 from sage_migrate.logs import log
 from sage_migrate.online import Estimate, check_fits, estimate_backfill
+from sage_migrate.progress import DRAW_SECONDS, SAY_SECONDS
+from sage_migrate.progress_line import bar
 from sage_migrate.session import Row, Session, quote_identifier, quote_literal, set_config_sql
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ _MOST_ROWS = 100_000
 _BATCH_SECONDS = 0.1
 _MOST_PASSES = 5
 _LOOK_AT_LAG_SECONDS = 1.0
-_SAY_SECONDS = 5.0
 _RETRY_SECONDS = 0.1
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: what a single row's values are to blame for, if only to a trigger.
 _OF_A_ROW = ("22", "23", "44", "P0")
@@ -115,15 +116,22 @@ class BackfillRun:
             rows_done=self.mark.rows,
         )
         self._said = self._marked = time.monotonic()
+        try:
+            await self._go_through()
+        finally:
+            if log.progress_line is not None:
+                log.progress_line.show("")
+        log.info("backfill_finished", revision=self._revision, table=self._declared.table, rows_done=self.mark.rows)
+
+    async def _go_through(self) -> None:
         while True:
             from_the_beginning = not self.mark.after
             changed = await self._pass()
             if from_the_beginning and not changed:
-                break
+                return
             if self.mark.number >= _MOST_PASSES:
                 raise self._still_written(changed)
             self.mark = replace(self.mark, number=self.mark.number + 1, after=())
-        log.info("backfill_finished", revision=self._revision, table=self._declared.table, rows_done=self.mark.rows)
 
     async def _check_may_note(self) -> None:
         """Do without notes where the session's role does not own the version table: a broken-off run begins again."""
@@ -204,6 +212,7 @@ class BackfillRun:
             self.mark,
             after=upper or (),
             rows=self.mark.rows + row["rows"],
+            scanned=self.mark.scanned + self._rows,
             seconds=self.mark.seconds + now - self._marked,
         )
         await self._note(mark)
@@ -238,19 +247,35 @@ class BackfillRun:
             self._rows = max(1, min(_MOST_ROWS, round(self._rows * factor)))
         await asyncio.sleep(elapsed * self._gate.settings.backfill_rest)
         await self._wait_for_replicas()
-        if time.monotonic() - self._said >= _SAY_SECONDS:
-            self._said = time.monotonic()
-            log.info(
-                "backfill_progress",
-                revision=self._revision,
-                table=self._declared.table,
-                rows_done=self.mark.rows,
-                rows_per_second=round(self.mark.rows / self.mark.seconds),
-                seconds_left=round(self._estimate().seconds),
-                batch_rows=self._rows,
-                after=self._key.described(self.mark.after) if self._gate.settings.show_literals else None,
-                longest_stall_seconds=round(self._gate.guard.longest_stall_seconds, 3),
+        self._tell()
+
+    def _tell(self) -> None:
+        """Say how far it is, every few seconds, or draw it for a person."""
+        line = log.progress_line
+        if time.monotonic() - self._said < (SAY_SECONDS if line is None else DRAW_SECONDS):
+            return
+        self._said = time.monotonic()
+        rate, left = round(self.mark.scanned / self.mark.seconds), round(self._estimate().seconds)
+        longest_stall = self._gate.guard.longest_stall_seconds
+        if line is not None:
+            total = self._rows_estimated
+            drawn = f"{bar(1 - self._rows_left() / total)}  " if total else ""  # unknown until the table is analyzed
+            line.show(
+                f"{drawn}backfill, {self.mark.rows} rows set, {rate} rows/s, about {left} s left, "
+                f"longest wait for it {longest_stall:.1f} s: {self._declared.table}"
             )
+            return
+        log.info(
+            "backfill_progress",
+            revision=self._revision,
+            table=self._declared.table,
+            rows_done=self.mark.rows,
+            rows_per_second=rate,
+            seconds_left=left,
+            batch_rows=self._rows,
+            after=self._key.described(self.mark.after) if self._gate.settings.show_literals else None,
+            longest_stall_seconds=round(longest_stall, 3),
+        )
 
     async def _wait_for_replicas(self) -> None:
         """Wait until no replica is further behind than is declared."""
@@ -378,8 +403,13 @@ class BackfillRun:
 
     def _estimate(self) -> Estimate:
         """Estimate what is left, by the rate so far."""
-        mark = self.mark
-        return estimate_backfill(self._declared.table, rows=self._rows_estimated, done=mark.rows, seconds=mark.seconds)
+        return estimate_backfill(
+            self._declared.table, left=self._rows_left(), scanned=self.mark.scanned, seconds=self.mark.seconds
+        )
+
+    def _rows_left(self) -> int:
+        """Return how many rows this pass has still to look at."""
+        return min(self._rows_estimated, max(0, self.mark.number * self._rows_estimated - self.mark.scanned))
 
     async def _estimate_rows(self) -> int:
         (row,) = await self._session.fetch(
@@ -405,11 +435,11 @@ class BackfillRun:
         )
 
 
-def deadline_error(run: BackfillRun, declared: Backfill, revision: str) -> Callable[[], GateError]:
-    """Return how to say that the deadline ended a backfill, which loses nothing."""
+def deadline_error(run: BackfillRun, declared: Backfill, revision: str, *, command: str) -> Callable[[], GateError]:
+    """Return how to say that the deadline ended a backfill of ``command``, which loses nothing."""
     return lambda: DeadlineExceededError(
         f"The backfill of revision {revision} was not done by the deadline: {run.mark.rows} rows of {declared.table} are set.",
         remedy="Run it again: it goes on there. A long one is better run before the release, beside the application: "
-        f"sage-migrate upgrade {revision} --online.",
+        f"sage-migrate {command} {revision} --online.",
         facts={"revision": revision, "rows_done": run.mark.rows},
     )

@@ -200,8 +200,9 @@ def too_long(index: str, estimated_seconds: float, remaining_seconds: float, *, 
     )
     return DeadlineExceededError(
         f"{done}: the whole takes about {estimated_seconds:.0f} s.",
-        remedy="Build it beside the application, without the release's deadline: sage-migrate upgrade --online. The next release finds "
-        f'it done; declared sage_migrate = {{"online": True}}, a release leaves it to such a run ({ONLINE}).',
+        remedy="Build it beside the application, without the release's deadline: sage-migrate upgrade --online (of a fleet: fleet upgrade "
+        f'--online). The next release finds it done; declared sage_migrate = {{"online": True}}, a release leaves it to such a run '
+        f"({ONLINE}).",
         facts={"index": index, "estimated_seconds": round(estimated_seconds)},
     )
 

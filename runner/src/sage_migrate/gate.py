@@ -249,8 +249,11 @@ class Gate:
                 remedy=f"Let both connect as the same role, or: GRANT {quote_identifier(theirs)} TO {quote_identifier(ours)}.",
             )
 
-    def watch_backend(self, backend: MigrationBackend, *, beside: bool = False) -> None:
-        """Guard ``backend`` until `release_backend`; ``beside`` the ones before, whose transactions are still open."""
+    def watch_backend(self, backend: MigrationBackend, *, beside: bool = False, says_progress: bool = False) -> None:
+        """Guard ``backend`` until `release_backend`; ``beside`` the ones before, whose transactions are still open.
+
+        What ``says_progress`` itself, as a backfill does, is not asked for it.
+        """
         assert self.watch is not None
         if beside:
             self.guard = StallGuard(self)  # of another server's sessions
@@ -259,7 +262,9 @@ class Gate:
         self.backend = backend
         guarding = self.start(self.guard.watch(self.watch, backend))
         guarding.add_done_callback(self._stop_unguarded)
-        self._watching += [guarding, self.start(watch_progress(self, self.watch, backend))]
+        self._watching.append(guarding)
+        if not says_progress:
+            self._watching.append(self.start(watch_progress(self, self.watch, backend)))
 
     def release_backend(self) -> None:
         """Let go of the migration's backend: its connection is env.py's to close, and its pid may be reused."""

@@ -32,11 +32,14 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillMark:
-    """How far a revision's backfill is: the pass over its table, the key of the last row that is done, rows set, in what time."""
+    """How far a revision's backfill is: the pass over its table, and the key of the last row that is done."""
 
     number: int = 1
     after: tuple[str, ...] = ()
     rows: int = 0
+    """Those that were set."""
+    scanned: int = 0
+    """Those that were looked at, in all passes, in so many `seconds`; of the last batch of a pass as many as it might have had."""
     seconds: float = 0.0
 
 
@@ -113,7 +116,8 @@ class Lineage:
             stored["proof"] = [self.proof.fingerprint, *self.proof.heads]
         if self.backfills:
             stored["backfills"] = {
-                name: [m.number, m.rows, round(m.seconds, 3), *m.after] for name, m in sorted(self.backfills.items())
+                name: [m.number, m.rows, m.scanned, round(m.seconds, 3), *m.after]
+                for name, m in sorted(self.backfills.items())
             }
         ours = _MARK + json.dumps(stored, separators=(",", ":"))
         return f"{self.own_comment}\n{ours}" if self.own_comment else ours
@@ -138,8 +142,10 @@ def parse_lineage(comment: str | None) -> Lineage:
             for revision, entry in stored["revisions"].items()
         }
         backfills = {
-            revision: BackfillMark(number=number, rows=rows, seconds=float(seconds), after=tuple(after))
-            for revision, (number, rows, seconds, *after) in stored.get("backfills", {}).items()
+            revision: BackfillMark(
+                number=number, rows=rows, scanned=scanned, seconds=float(seconds), after=tuple(after)
+            )
+            for revision, (number, rows, scanned, seconds, *after) in stored.get("backfills", {}).items()
         }
         mark, *heads = stored.get("proof") or [""]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):

@@ -160,13 +160,17 @@ class MigrationConnection:
         if hasattr(dialect, "_invalidate_schema_cache"):
             dialect._invalidate_schema_cache()  # noqa: SLF001  as the dialect itself does after DDL
 
-    def let_go(self, connection: Connection | None = None) -> None:
-        """Listen no more: env.py has ended, or configures the same ``connection`` again, as for one schema after the other."""
+    def let_go(self, connection: Connection | None = None) -> bool:
+        """Listen no more where env.py has ended, or configures the same ``connection`` again; tell whether nothing listens.
+
+        It may configure one connection for each schema after the other.
+        """
         if self._listeners and connection in (None, self._connection):
             for name, listener in self._listeners.items():
                 event.remove(self._connection, name, listener)
             event.remove(self._connection.engine, "handle_error", self._on_error)
             self._listeners = {}
+        return not self._listeners
 
     def goes_on_beside(self, connection: Connection) -> bool:
         """Tell whether env.py's own transaction stays open, with its locks, while it migrates ``connection``'s database."""

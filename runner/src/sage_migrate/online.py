@@ -81,19 +81,18 @@ def estimate_statement(statement: str, fetch: Fetch) -> Estimate | None:
     )
 
 
-def estimate_backfill(table: str, *, rows: int, done: int, seconds: float) -> Estimate:
-    """Estimate the rest of a backfill by its rate so far."""
-    left = max(0, rows - done)
-    is_measured = done > 0 and seconds >= _MEASURED_SECONDS
-    rate = done / seconds if is_measured else _BACKFILL_ROWS_PER_SECOND
+def estimate_backfill(table: str, *, left: int, scanned: int, seconds: float) -> Estimate:
+    """Estimate how long the rows that are ``left`` to look at take, by those that were looked at so far."""
+    is_measured = scanned > 0 and seconds >= _MEASURED_SECONDS
+    rate = scanned / seconds if is_measured else _BACKFILL_ROWS_PER_SECOND
     how = "its rate so far" if is_measured else "which is assumed"
     return Estimate(seconds=left / rate, source=f"{left} rows of {table} at {rate:.0f} rows/s, {how}")
 
 
 def still_needed(
-    revision: str, left: OnlineLeftError, *, needing: tuple[str, ...], contracts: tuple[str, ...]
+    revision: str, left: OnlineLeftError, *, needing: tuple[str, ...], contracts: tuple[str, ...], command: str
 ) -> GateError:
-    """Return the refusal of a release that needs what would have to be left; some of what needs it may be ``contracts``."""
+    """Return the refusal by ``command`` of a release that needs what would be left; some of what needs it may be ``contracts``."""
     facts = {
         "revision": revision,
         "estimated_seconds": round(left.estimate.seconds) if left.estimate else None,
@@ -103,7 +102,7 @@ def still_needed(
     remedy = (
         f"Release without {', '.join(needing)} first and let its online run (Helm: migration.online.enabled) do {revision}, or do it now, "
         "beside the application: "
-        f"sage-migrate upgrade {revision} --online. Then release this again."
+        f"sage-migrate {command} {revision} --online. Then release this again."
     )
     if contracts:
         return ContractRefusedError(

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sage_migrate.gate import Gate, MigrationBackend
 
 _TICK_SECONDS = 0.25
-_SAY_SECONDS = 5.0
-_DRAW_SECONDS = 1.0
+SAY_SECONDS = 5.0
+DRAW_SECONDS = 1.0
 # https://www.postgresql.org/docs/current/progress-reporting.html
 _PROGRESS = """
 SELECT command, phase,
@@ -101,7 +101,7 @@ async def watch_progress(gate: "Gate", session: Session, backend: "MigrationBack
                 line.show("")
             if backend.started != statement:
                 statement = said = backend.started
-            if not backend.running or time.monotonic() - said < (_SAY_SECONDS if line is None else _DRAW_SECONDS):
+            if not backend.running or time.monotonic() - said < (SAY_SECONDS if line is None else DRAW_SECONDS):
                 continue
             said = time.monotonic()
             try:

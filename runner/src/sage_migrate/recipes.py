@@ -92,6 +92,28 @@ def _validate(found: re.Match[str]) -> str:
     )
 
 
+def _refresh(found: re.Match[str]) -> str:
+    return (
+        f"REFRESH MATERIALIZED VIEW CONCURRENTLY {found['table']} lets its readers go on; it needs a unique index of it. Where the "
+        f'release\'s code does without it, sage_migrate = {{"online": True}} lets a release leave it ({ONLINE}).'
+    )
+
+
+def _attach(found: re.Match[str]) -> str:
+    part = found["part"]
+    return (
+        f"Let a check prove the bounds of {part} first, which ATTACH then trusts: ALTER TABLE {part} ADD CONSTRAINT … CHECK (…) NOT VALID, "
+        "and VALIDATE in the next revision. Where there is a default partition, a check of it has to exclude the same rows."
+    )
+
+
+def _copy(found: re.Match[str]) -> str:
+    return (
+        f"pg_repack --table {found['table']} writes it anew beside those who use it; a plain VACUUM makes room in it for new rows, and "
+        "blocks nobody."
+    )
+
+
 _NAMED = rf"ADD\s+(?:CONSTRAINT\s+(?P<name>{_PART})\s+)?"
 _CREATE_INDEX = (
     rf"CREATE\s+(?:UNIQUE\s+)?INDEX\s+(?:CONCURRENTLY\s+)?(?:IF\s+NOT\s+EXISTS\s+)?(?:(?!ON\s){NAME}\s+)?ON\s+(?:ONLY\s+)?"
@@ -111,6 +133,10 @@ _RECIPES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"{_ALTER}{_ADD_COLUMN}", _added_column),
     (_CREATE_INDEX, _index),
     (rf"REINDEX\s*(?:\([^)]*\)\s*)?(?:INDEX|TABLE)\s+(?:CONCURRENTLY\s+)?(?P<name>{NAME})", _reindex),
+    (rf"REFRESH\s+MATERIALIZED\s+VIEW\s+(?!CONCURRENTLY\b)(?P<table>{NAME})", _refresh),
+    (rf"{_ALTER}ATTACH\s+PARTITION\s+(?P<part>{NAME})", _attach),
+    (rf"VACUUM\s*(?:\([^)]*\bFULL\b[^)]*\)|FULL\b(?:\s+(?:FREEZE|VERBOSE|ANALYZE)\b)*)\s*(?P<table>{NAME})", _copy),
+    (rf"CLUSTER\s+(?:\([^)]*\)\s*)?(?:VERBOSE\s+)?(?P<table>{NAME})", _copy),
     (rf"UPDATE\s+{_TABLE}\s+(?:(?:AS\s+)?(?!SET\b){_PART}\s+)?SET\s+(?P<column>{_PART})\s*=", _update),
     (rf"DELETE\s+FROM\s+{_TABLE}", _rows),
     (rf"INSERT\s+INTO\s+(?P<into>{NAME}).*\bSELECT\b.*\bFROM\s+(?P<table>{NAME})", _rows),

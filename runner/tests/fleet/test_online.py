@@ -70,6 +70,18 @@ def test_left_is_a_state_of_its_own(with_online: Project, database: Database, ga
     gate.run(with_online, "fleet", "status", *ASKED).expect(0)
 
 
+def test_what_a_release_cannot_do_without(with_online: Project, database: Database, gate: CommandLine) -> None:
+    """The refusal names the fleet's own command."""
+    with_online.add("c3", "CREATE TABLE c (id int)")
+    make_schemas(database, ["tenant_0"])
+    make_orders(database, "tenant_0")
+    break_off_build(database, "tenant_0")
+    failed = gate.run(with_online, "fleet", "upgrade", *ASKED).expect(50).one("tenant_failed")
+    assert failed["message"].endswith(
+        "do b2, or do it now, beside the application: sage-migrate fleet upgrade b2 --online. Then release this again."
+    )
+
+
 def test_left_in_a_database_of_its_own(with_online: Project, database: Database, gate: CommandLine) -> None:
     """It is the same with a database per tenant, also while an online run is at it."""
     asked = ("--databases", database.name)

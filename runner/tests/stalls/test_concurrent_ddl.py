@@ -438,8 +438,8 @@ def test_a_build_that_does_not_fit_the_deadline(
         f"The build of index accounts_slow was broken off at the deadline: the whole takes about {estimate} s. "
         "Nothing was applied by this run. a1 was rolled back, save for what its last statement may have left (an INVALID index, a pending "
         "detach): the next run puts that right. Build it beside the application, without the release's deadline: sage-migrate upgrade "
-        '--online. The next release finds it done; declared sage_migrate = {"online": True}, a release leaves it to such a run '
-        "(docs/online.md)."
+        '--online (of a fleet: fleet upgrade --online). The next release finds it done; declared sage_migrate = {"online": True}, a '
+        "release leaves it to such a run (docs/online.md)."
     )
     assert invalid(database) == ["accounts_slow"]
 
