@@ -130,6 +130,23 @@ def test_a_killed_run_goes_on_where_it_stopped(project: Project, database: Datab
     assert database.value("SELECT count(*) FROM writes") == ROWS
 
 
+def test_a_declaration_that_has_changed(project: Project, database: Database, gate: CommandLine) -> None:
+    """What an earlier run looked at, it looked at for something else: the next one begins anew."""
+    make_orders(database)
+    project.add("a1", head=declare(where="currency IS NULL AND id > 2490"))
+    busy = database.connect("busy", autocommit=False)
+    busy.execute("SELECT FROM orders WHERE id = 2491 FOR UPDATE")
+    run = gate.start(project, "upgrade")
+    run.until("backfill_waits", batch_rows=1)
+    run.kill()
+    run.process.wait()
+    busy.rollback()
+    database.execute("UPDATE orders SET currency = 'EUR' WHERE id > 1000")
+    project.add("a1", down=None, head=declare())
+    gate.run(project, "upgrade").expect(0)
+    assert database.value(LEFT) == 0
+
+
 def test_kills_at_random_points(project: Project, database: Database, gate: CommandLine) -> None:
     """Whatever was under way: each row is set, and none is set again."""
     make_orders(database)

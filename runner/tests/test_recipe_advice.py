@@ -78,8 +78,8 @@ REPOSITORY = Path(__file__).parents[2]
             "ALTER TABLE events ATTACH PARTITION events_2025 FOR VALUES FROM ('2025-01-01') TO ('2026-01-01')",
             (
                 "Let a check prove the bounds of events_2025 first, which ATTACH then trusts: ALTER TABLE events_2025 ADD CONSTRAINT … "
-                "CHECK (…) NOT VALID, and VALIDATE in the next revision. Where there is a default partition, a check of it has to exclude the "
-                "same rows."
+                "CHECK (…) NOT VALID, and VALIDATE in the next revision. Where there is a default partition, a check of it has to exclude "
+                "the same rows."
             ),
         ),
         *(

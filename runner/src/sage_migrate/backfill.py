@@ -6,6 +6,7 @@ and what is done is noted beside the version table in the batch's own transactio
 
 import asyncio
 import contextlib
+import hashlib
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -103,6 +104,7 @@ class BackfillRun:
         if self._gate.settings.role:
             await self._session.fetch(f"SET ROLE {quote_identifier(self._gate.settings.role)}")
         self._key = await self._read_key()
+        self._take_mark()
         await self._check_may_note()
         self._rows_estimated = await self._estimate_rows()
         if self._gate.may_leave:
@@ -123,15 +125,23 @@ class BackfillRun:
                 log.progress_line.show("")
         log.info("backfill_finished", revision=self._revision, table=self._declared.table, rows_done=self.mark.rows)
 
+    def _take_mark(self) -> None:
+        """Begin anew where the declaration has changed since the mark was made."""
+        declared = self._declared
+        what = (declared.table, declared.set, declared.where, *self._key.names)
+        digest = hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
+        if self.mark.declared != digest:
+            self.mark = BackfillMark(declared=digest, rows=self.mark.rows, rows_before=self.mark.rows)
+
     async def _go_through(self) -> None:
-        while True:
-            from_the_beginning = not self.mark.after
-            changed = await self._pass()
-            if from_the_beginning and not changed:
+        changed = 0
+        for _ in range(_MOST_PASSES):
+            await self._pass()
+            changed = self.mark.rows - self.mark.rows_before
+            if not changed:
                 return
-            if self.mark.number >= _MOST_PASSES:
-                raise self._still_written(changed)
-            self.mark = replace(self.mark, number=self.mark.number + 1, after=())
+            self.mark = replace(self.mark, number=self.mark.number + 1, rows_before=self.mark.rows)
+        raise self._still_written(changed)
 
     async def _check_may_note(self) -> None:
         """Do without notes where the session's role does not own the version table: a broken-off run begins again."""
@@ -143,17 +153,13 @@ class BackfillRun:
             self._version_table = None
             log.warning("backfill_not_noted", revision=self._revision, effect="a run that is broken off begins again")
 
-    async def _pass(self) -> int:
-        """Go through the table once, from the mark on; return how many rows were set."""
-        changed = 0
+    async def _pass(self) -> None:
+        """Go through the table once, from the mark on."""
         while True:
-            done = await self._try_batch()
-            if done is None:
+            if not await self._try_batch():
                 continue
-            upper, set_now = done
-            changed += set_now
-            if upper is None:
-                return changed
+            if not self.mark.after:
+                return
             await self._rest(time.monotonic() - self._began)
             if self._gate.may_leave:
                 check_fits(None, self._gate.remaining_for_online())
@@ -175,12 +181,12 @@ class BackfillRun:
         ]
         return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
-    async def _try_batch(self) -> tuple[tuple[str, ...] | None, int] | None:
-        """Set a batch's rows, note it and commit; return its last key and how many were set, None to try it again with fewer."""
+    async def _try_batch(self) -> bool:
+        """Set a batch's rows, note it and commit; False to try it again with fewer."""
         upper = None
         try:
             upper = await self._upper_bound()
-            return upper, await self._batch(upper)
+            await self._batch(upper)
         except Exception as error:
             with contextlib.suppress(Exception):  # a broken session has no transaction to end
                 await self._session.fetch("ROLLBACK")
@@ -188,9 +194,10 @@ class BackfillRun:
             if isinstance(error, GateError):
                 raise
             await self._recover(error, upper)
-            return None
+            return False
+        return True
 
-    async def _batch(self, upper: tuple[str, ...] | None) -> int:
+    async def _batch(self, upper: tuple[str, ...] | None) -> None:
         predicate = f"({self._declared.where})"
         key = f"ARRAY[{', '.join(f'{quote_identifier(name)}::text' for name in self._key.names)}]"
         self._began = time.monotonic()
@@ -220,7 +227,6 @@ class BackfillRun:
         await self._session.fetch("COMMIT")
         self._backend.running = self._backend.committing = False
         self.mark, self._marked = mark, now
-        return int(row["rows"])
 
     async def _note(self, mark: BackfillMark) -> None:
         if self._version_table is None:

@@ -7,7 +7,8 @@ is recorded with its parents, its phase and the image that knew it, before or wi
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 _MARK = "sage-migrate lineage v1: "
 
@@ -35,9 +36,13 @@ class BackfillMark:
     """How far a revision's backfill is: the pass over its table, and the key of the last row that is done."""
 
     number: int = 1
+    declared: str = ""
+    """A digest of what is to be done: a mark of something else, or in another order, is none."""
     after: tuple[str, ...] = ()
     rows: int = 0
     """Those that were set."""
+    rows_before: int = 0
+    """Those that were set when this pass began."""
     scanned: int = 0
     """Those that were looked at, in all passes, in so many `seconds`; of the last batch of a pass as many as it might have had."""
     seconds: float = 0.0
@@ -116,8 +121,8 @@ class Lineage:
             stored["proof"] = [self.proof.fingerprint, *self.proof.heads]
         if self.backfills:
             stored["backfills"] = {
-                name: [m.number, m.rows, m.scanned, round(m.seconds, 3), *m.after]
-                for name, m in sorted(self.backfills.items())
+                name: {**asdict(mark), "seconds": round(mark.seconds, 3)}
+                for name, mark in sorted(self.backfills.items())
             }
         ours = _MARK + json.dumps(stored, separators=(",", ":"))
         return f"{self.own_comment}\n{ours}" if self.own_comment else ours
@@ -141,13 +146,14 @@ def parse_lineage(comment: str | None) -> Lineage:
             )
             for revision, entry in stored["revisions"].items()
         }
-        backfills = {
-            revision: BackfillMark(
-                number=number, rows=rows, scanned=scanned, seconds=float(seconds), after=tuple(after)
-            )
-            for revision, (number, rows, scanned, seconds, *after) in stored.get("backfills", {}).items()
-        }
+        backfills = {revision: _parse_mark(mark) for revision, mark in stored.get("backfills", {}).items()}
         mark, *heads = stored.get("proof") or [""]
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         return Lineage(own_comment=own)
     return Lineage(revisions, own, Proof(fingerprint=mark, heads=tuple(heads)) if mark else None, backfills)
+
+
+def _parse_mark(stored: Mapping[str, Any]) -> BackfillMark:
+    # A newer runner may note more, and its lineage counts all the same.
+    known = {each.name: stored[each.name] for each in fields(BackfillMark) if each.name in stored}
+    return BackfillMark(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
