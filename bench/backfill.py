@@ -67,8 +67,8 @@ _PAGE = """<!-- Made by bench/backfill.py: measure again instead of editing. -->
 # Slow work beside the live application
 
 A column of {rows} rows is set, in one UPDATE and as a [declared backfill](../backfills.md); an index of the same table is built by
-an [online run](../online.md). {circumstances}. The server has {buffers} of shared_buffers, a quarter of the machine's memory as
-PostgreSQL's documentation advises.
+an [online run](../online.md). {circumstances}.
+The server has {buffers} of shared_buffers, a quarter of the machine's memory as PostgreSQL's documentation advises.
 
 The application alone, beside the computing session and beside the backfill were measured in turns of {turn} s, on one database, until the
 backfill was through; beside the index and alone in the same way. What a session that computes and touches no table costs the application
@@ -171,9 +171,9 @@ class Bench:
         with LiveLoad(url) as load:
             for _ in range(_INDEX_KILLS):
                 pauses.append(self._pause(_PAUSE_SECONDS))
-                began = time.monotonic()
                 process = self._start("built", url, "sage_migrate", body=_BUILD)
                 wait_until(url, _BUILDING)
+                began = time.monotonic()
                 time.sleep(random.uniform(0.1, 1))
                 if process.poll() is None:
                     process.kill()
@@ -182,8 +182,10 @@ class Bench:
                 wait_until(url, f"SELECT NOT ({_BUILDING})")  # the server notices within half a second
                 builds.append((began, time.monotonic()))
             pauses.append(self._pause(_PAUSE_SECONDS))
+            process = self._start("built", url, "sage_migrate", body=_BUILD)
+            wait_until(url, _BUILDING)
             began = time.monotonic()
-            last = self._start("built", url, "sage_migrate", body=_BUILD).wait()
+            last = process.wait()
             builds.append((began, time.monotonic()))
         ((valid, invalid),) = fetch(url, _INDEXES)
         seconds = sum(end - began for began, end in builds)

@@ -32,7 +32,9 @@ def make_orders(database: Database) -> None:
 
 def pretend_many_rows(database: Database) -> None:
     """Let the server estimate a thousand million rows."""
-    database.execute("UPDATE pg_class SET reltuples = 1e9 WHERE oid = 'orders'::regclass")
+    database.execute(
+        "UPDATE pg_class SET reltuples = 1e9, relpages = pg_relation_size(oid) / 8192 WHERE oid = 'orders'::regclass"
+    )
 
 
 def break_off_build(database: Database, seconds: int) -> None:
@@ -269,6 +271,20 @@ def test_a_backfill_that_is_not_done_in_time_is_left(project: Project, database:
     again = gate.run(project, "upgrade").expect(0)
     assert again.one("backfill_started")["rows_done"] == done
     assert again.applied == ["b2"]
+
+
+def test_a_backfill_that_waits_for_a_row_is_left(project: Project, database: Database, gate: CommandLine) -> None:
+    """Somebody's open transaction keeps the backfill from its rows, and not the release; that it waits is not said at each try."""
+    make_orders(database)
+    project.add("a1")
+    project.add("b2", head=BACKFILL)
+    busy = database.connect("busy", autocommit=False)
+    busy.execute("SELECT FROM orders WHERE id = 1 FOR UPDATE")
+    outcome = gate.run(project, "upgrade", "--deadline", "10s").expect(0)
+    assert outcome.applied == ["a1"]
+    assert outcome.one("online_left")["reason"] == "b2 is not done, and the deadline is near"
+    alone = [event for event in outcome.named("backfill_waits") if event["batch_rows"] == 1]
+    assert 1 <= len(alone) <= 2
 
 
 def test_a_loop_of_batches_that_is_not_done_in_time_is_left(

@@ -93,11 +93,22 @@ REPOSITORY = Path(__file__).parents[2]
             for statement in (
                 "VACUUM FULL VERBOSE orders",
                 "VACUUM (FULL, ANALYZE) orders",
+                "VACUUM (FULL) ONLY orders",
                 "CLUSTER orders USING by_day",
                 "CLUSTER VERBOSE orders",
             )
         ),
-        ("VACUUM (ANALYZE) orders", None),
+        *(
+            (statement, None)
+            for statement in (
+                "VACUUM (ANALYZE) orders",
+                "VACUUM (FULL false) orders",
+                "VACUUM FULL ANALYZE",
+                "CLUSTER VERBOSE",
+                "CLUSTER by_day ON orders",
+                "REFRESH MATERIALIZED VIEW totals WITH NO DATA",
+            )
+        ),
         (
             "REINDEX TABLE orders",
             (

@@ -64,7 +64,9 @@ class Database:
     def pretend_many_rows(self, table: str) -> None:
         """Let the server estimate a thousand million rows of ``table``; autovacuum would mend it."""
         self.read(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
-        self.read(f"UPDATE pg_class SET reltuples = 1e9 WHERE oid = '{table}'::regclass")
+        self.read(
+            f"UPDATE pg_class SET reltuples = 1e9, relpages = pg_relation_size(oid) / 8192 WHERE oid = '{table}'::regclass"
+        )
 
     @contextmanager
     def long_reader(self, table: str) -> Iterator[None]:

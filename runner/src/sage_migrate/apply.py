@@ -51,7 +51,7 @@ from sage_migrate.report import Report, RevisionResult, revisions_to_apply
 from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blockers
 from sage_migrate.reviewed import check_reviewed
 from sage_migrate.revision_environment import RevisionEnvironment
-from sage_migrate.session import Session, quote_literal
+from sage_migrate.session import Session, quote_literal, set_config_sql
 from sage_migrate.version_row import one_statement_for_all
 from sage_migrate.wait import wait_for_database
 
@@ -371,9 +371,10 @@ class MigrationRun:
                 remedy="Call context.configure() before anything that begins a transaction.",
                 facts={"revision": revision},
             )
+        search_path = self._connection.search_path()
         self._connection.end_what_nothing_needs()
         session = self.gate.connect_session(self.gate.connect, "sage-migrate backfill")
-        self.prepare_backfill(session)
+        self.prepare_backfill(session, search_path)
         (row,) = self.gate.call(
             session.fetch("SELECT pid, backend_start::text AS start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
         )
@@ -399,7 +400,11 @@ class MigrationRun:
             self.gate.call_at_the_end(session.close())
         self.gate.expect_deadline_error(None)
         done = run.lineage.with_backfill(revision, None)
-        self._move_to(replace(self._position, lineage=done, lineage_is_stale=done != run.lineage))
+        self._move_to(
+            replace(
+                self._position, lineage=done, lineage_is_stale=self._position.lineage_is_stale or done != run.lineage
+            )
+        )
 
     def _follows_what_is_left(self, step: RevisionStep) -> bool:
         """Tell whether a step cannot be taken, because this run leaves the revision or one before it."""
@@ -464,8 +469,9 @@ class MigrationRun:
             remedy=f"sage-migrate {self.report.command} --online",
         )
 
-    def prepare_backfill(self, session: Session) -> None:
-        """Do nothing: the session of a declared backfill finds the tables by the names that the role has for them."""
+    def prepare_backfill(self, session: Session, search_path: str) -> None:
+        """Let the names of a declared backfill mean what they mean in env.py's session."""
+        self.gate.call(session.fetch(set_config_sql({"search_path": search_path})))
 
     def _end_revision(self) -> None:
         assert self._connection is not None

@@ -6,8 +6,8 @@ and what is done is noted beside the version table in the batch's own transactio
 
 import asyncio
 import contextlib
-import hashlib
 import random
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -23,7 +23,15 @@ from sage_migrate.logs import log
 from sage_migrate.online import Estimate, check_fits, estimate_backfill
 from sage_migrate.progress import DRAW_SECONDS, SAY_SECONDS
 from sage_migrate.progress_line import bar
-from sage_migrate.session import Row, Session, quote_identifier, quote_literal, set_config_sql
+from sage_migrate.session import (
+    ANSWER_SECONDS,
+    Row,
+    Session,
+    is_broken,
+    quote_identifier,
+    quote_literal,
+    set_config_sql,
+)
 
 if TYPE_CHECKING:
     from sage_migrate.gate import Gate, MigrationBackend
@@ -90,6 +98,7 @@ class BackfillRun:
         self._suspect_rows = 0
         """How many of the rows ahead hold one that cannot be set: batches only get smaller there."""
         self._looked_at_lag = self._said = self._marked = self._began = 0.0
+        self._wait, self._said_wait = ("", 0), 0.0
         self._key = Key(names=(), types=())
         self._rows_estimated = 0
 
@@ -104,7 +113,8 @@ class BackfillRun:
         if self._gate.settings.role:
             await self._session.fetch(f"SET ROLE {quote_identifier(self._gate.settings.role)}")
         self._key = await self._read_key()
-        self._take_mark()
+        if self.mark.key != self._key.names:  # a mark of another declaration says nothing of this one's rows
+            self.mark = BackfillMark(key=self._key.names, rows=self.mark.rows)
         await self._check_may_note()
         self._rows_estimated = await self._estimate_rows()
         if self._gate.may_leave:
@@ -125,48 +135,47 @@ class BackfillRun:
                 log.progress_line.show("")
         log.info("backfill_finished", revision=self._revision, table=self._declared.table, rows_done=self.mark.rows)
 
-    def _take_mark(self) -> None:
-        """Begin anew where the declaration has changed since the mark was made."""
-        declared = self._declared
-        what = (declared.table, declared.set, declared.where, *self._key.names)
-        digest = hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
-        if self.mark.declared != digest:
-            self.mark = BackfillMark(declared=digest, rows=self.mark.rows, rows_before=self.mark.rows)
-
     async def _go_through(self) -> None:
-        changed = 0
-        for _ in range(_MOST_PASSES):
+        whole_passes = 0
+        while True:
+            is_whole, before = not self.mark.after, self.mark.rows
             await self._pass()
-            changed = self.mark.rows - self.mark.rows_before
-            if not changed:
+            changed = self.mark.rows - before
+            if is_whole and not changed:
                 return
-            self.mark = replace(self.mark, number=self.mark.number + 1, rows_before=self.mark.rows)
-        raise self._still_written(changed)
+            whole_passes += is_whole
+            if whole_passes == _MOST_PASSES:
+                raise self._still_written(changed)
+            self.mark = replace(self.mark, number=self.mark.number + 1)
 
     async def _check_may_note(self) -> None:
         """Do without notes where the session's role does not own the version table: a broken-off run begins again."""
-        owned = await self._session.fetch(
+        owned = self._version_table and await self._session.fetch(
             "SELECT pg_has_role(relowner, 'USAGE') AS owned FROM pg_class"  # noqa: S608  quoted
-            f" WHERE oid = to_regclass({quote_literal(self._version_table or '')})"
+            f" WHERE oid = to_regclass({quote_literal(self._version_table)})"
         )
-        if self._version_table is None or not owned or not owned[0]["owned"]:
+        if not owned or not owned[0]["owned"]:
             self._version_table = None
             log.warning("backfill_not_noted", revision=self._revision, effect="a run that is broken off begins again")
 
     async def _pass(self) -> None:
         """Go through the table once, from the mark on."""
         while True:
+            self._check_may_go_on()
             if not await self._try_batch():
                 continue
             if not self.mark.after:
                 return
             await self._rest(time.monotonic() - self._began)
-            if self._gate.may_leave:
-                check_fits(None, self._gate.remaining_for_online())
+
+    def _check_may_go_on(self) -> None:
+        if self._gate.may_leave:
+            check_fits(None, self._gate.remaining_for_online())
 
     async def _upper_bound(self) -> tuple[str, ...] | None:
         """Return the key of the batch's last row; None where fewer rows than a batch are left."""
-        texts = ", ".join(f"{quote_identifier(name)}::text AS key{i}" for i, name in enumerate(self._key.names))
+        # ORDER BY means what is selected before it means a column: no column has such a name.
+        texts = ", ".join(f'{quote_identifier(name)}::text AS "key {i}"' for i, name in enumerate(self._key.names))
         rows = await self._fetch(
             f"SELECT {texts} FROM {self._declared.table}{self._where(None)} ORDER BY {self._key.columns}"  # noqa: S608  the project's own
             f" LIMIT 1 OFFSET {self._rows - 1}"
@@ -184,6 +193,7 @@ class BackfillRun:
     async def _try_batch(self) -> bool:
         """Set a batch's rows, note it and commit; False to try it again with fewer."""
         upper = None
+        self._began = time.monotonic()
         try:
             upper = await self._upper_bound()
             await self._batch(upper)
@@ -198,12 +208,11 @@ class BackfillRun:
         return True
 
     async def _batch(self, upper: tuple[str, ...] | None) -> None:
-        predicate = f"({self._declared.where})"
+        predicate = f"({self._declared.where}\n)"  # which may end in a comment
         key = f"ARRAY[{', '.join(f'{quote_identifier(name)}::text' for name in self._key.names)}]"
-        self._began = time.monotonic()
         await self._session.fetch("BEGIN")
         (row,) = await self._fetch(
-            f"WITH changed AS (UPDATE {self._declared.table} SET {self._declared.set}{self._where(upper, predicate)}"  # noqa: S608  the project's own
+            f"WITH changed AS (UPDATE {self._declared.table} SET {self._declared.set}\n{self._where(upper, predicate)}"  # noqa: S608  the project's own
             f" RETURNING {predicate} IS TRUE AS still, {key} AS key)"
             " SELECT count(*) AS rows, (array_agg(key) FILTER (WHERE still))[1:1] AS unchanged FROM changed"
         )
@@ -261,13 +270,13 @@ class BackfillRun:
         if time.monotonic() - self._said < (SAY_SECONDS if line is None else DRAW_SECONDS):
             return
         self._said = time.monotonic()
-        rate, left = round(self.mark.scanned / self.mark.seconds), round(self._estimate().seconds)
+        rate, total = round(self.mark.scanned / self.mark.seconds), self._rows_estimated
+        left = round(self._estimate().seconds) if total else None
         longest_stall = self._gate.guard.longest_stall_seconds
         if line is not None:
-            total = self._rows_estimated
-            drawn = f"{bar(1 - self._rows_left() / total)}  " if total else ""  # unknown until the table is analyzed
+            drawn, about = (f"{bar(1 - self._rows_left() / total)}  ", f", about {left} s left") if total else ("", "")
             line.show(
-                f"{drawn}backfill, {self.mark.rows} rows set, {rate} rows/s, about {left} s left, "
+                f"{drawn}backfill, {self.mark.rows} rows set, {rate} rows/s{about}, "
                 f"longest wait for it {longest_stall:.1f} s: {self._declared.table}"
             )
             return
@@ -287,6 +296,7 @@ class BackfillRun:
         """Wait until no replica is further behind than is declared."""
         limit = self._declared.max_replica_lag
         while limit is not None and time.monotonic() - self._looked_at_lag >= _LOOK_AT_LAG_SECONDS:
+            self._check_may_go_on()
             self._looked_at_lag = time.monotonic()
             (row,) = await self._session.fetch(
                 "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0)::float8 AS lag,"
@@ -319,7 +329,7 @@ class BackfillRun:
                 self._suspect_rows = self._rows
             self._rows = max(1, self._rows // 2)
             if not of_a_row:
-                log.info("backfill_waits", revision=self._revision, reason=sqlstate, batch_rows=self._rows)
+                self._tell_wait(sqlstate)
                 await asyncio.sleep(random.uniform(0, _RETRY_SECONDS))  # noqa: S311  jitter
             return
         if of_a_row:
@@ -339,7 +349,16 @@ class BackfillRun:
                 "there.",
                 facts={"sqlstate": sqlstate, "revision": self._revision},
             ) from error
+        if not sqlstate and is_broken(error):
+            raise error  # as any session of the gate that breaks
         raise self._explained(error) from error
+
+    def _tell_wait(self, sqlstate: str) -> None:
+        """Say what a batch is tried again for; the same not at each of its tries, of which a day has very many."""
+        wait = (sqlstate, self._rows)
+        if wait != self._wait or time.monotonic() - self._said_wait >= SAY_SECONDS:
+            self._wait, self._said_wait = wait, time.monotonic()
+            log.info("backfill_waits", revision=self._revision, reason=sqlstate, batch_rows=self._rows)
 
     async def _first_row(self, upper: tuple[str, ...] | None) -> str:
         if upper is None:
@@ -361,7 +380,8 @@ class BackfillRun:
         )
 
     def _statement_timeout(self) -> float:
-        return min(self._gate.guard.stall_budget / 2, self._gate.settings.statement_timeout)
+        most = min(self._gate.guard.stall_budget / 2, self._gate.settings.statement_timeout)
+        return min(most, ANSWER_SECONDS / 2)  # the server ends a batch before its session is given up
 
     def _limits(self) -> dict[str, str]:
         return {
@@ -369,6 +389,8 @@ class BackfillRun:
             "statement_timeout": as_milliseconds(self._statement_timeout()),
             "idle_in_transaction_session_timeout": as_milliseconds(self._gate.settings.idle_timeout),
             "client_connection_check_interval": "500ms",
+            # A row that another session has just written is then set as it is now, and no other transaction fails for ours.
+            "default_transaction_isolation": "read committed",
             # Of a huge table each batch is estimated dear, and would be compiled anew, for longer than it takes.
             "jit": "off",
         }
@@ -386,10 +408,13 @@ class BackfillRun:
         rows = await self._session.fetch(
             "SELECT attribute.attname::text AS name, format_type(attribute.atttypid, -1) AS type, attribute.attnotnull AS full,"  # noqa: S608
             " index.indisprimary AS primary, index.indexrelid::int8 AS index"
-            " FROM pg_index AS index, unnest(index.indkey) WITH ORDINALITY AS part (number, place)"
-            " JOIN pg_attribute AS attribute ON attribute.attnum = part.number"
-            f" WHERE index.indrelid = {table}::regclass AND attribute.attrelid = index.indrelid AND index.indisvalid"
-            " AND index.indpred IS NULL ORDER BY index.indexrelid, part.place"
+            " FROM pg_index AS index JOIN pg_class AS class ON class.oid = index.indexrelid"
+            " JOIN pg_am AS method ON method.oid = class.relam AND method.amname = 'btree'"
+            " CROSS JOIN unnest(index.indkey) WITH ORDINALITY AS part (number, place)"
+            # Of an expression there is none.
+            " LEFT JOIN pg_attribute AS attribute ON attribute.attrelid = index.indrelid AND attribute.attnum = part.number"
+            f" WHERE index.indrelid = {table}::regclass AND index.indisvalid AND index.indpred IS NULL"
+            " AND part.place <= index.indnkeyatts ORDER BY index.indexrelid, part.place"
         )
         wanted = self._declared.key
         for index in {row["index"]: None for row in rows}:
@@ -418,12 +443,16 @@ class BackfillRun:
         return min(self._rows_estimated, max(0, self.mark.number * self._rows_estimated - self.mark.scanned))
 
     async def _estimate_rows(self) -> int:
-        (row,) = await self._session.fetch(
-            "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::int8 AS rows FROM pg_class WHERE relkind <> 'p' AND oid IN"  # noqa: S608
-            f" (SELECT relid FROM pg_partition_tree({quote_literal(self._declared.table)}::regclass)"
-            f" UNION SELECT {quote_literal(self._declared.table)}::regclass)"
-        )
-        return int(row["rows"])
+        """Return the planner's estimate, which goes by the table's size now; 0 where that is not to be had."""
+        try:
+            plan = await self._session.fetch(f"EXPLAIN SELECT FROM {self._declared.table}")
+        except Exception as error:
+            if sqlstate_of(error) is None:
+                raise
+            return 0  # for want of a lock, or of a right that the first batch tells of
+        found = re.search(r" rows=(\d+) ", next(iter(plan[0].values())))
+        assert found
+        return int(found[1])
 
     def _unusable(self, why: str, remedy: str) -> MigrationFailedError:
         return MigrationFailedError(

@@ -36,13 +36,10 @@ class BackfillMark:
     """How far a revision's backfill is: the pass over its table, and the key of the last row that is done."""
 
     number: int = 1
-    declared: str = ""
-    """A digest of what is to be done: a mark of something else, or in another order, is none."""
+    key: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     rows: int = 0
     """Those that were set."""
-    rows_before: int = 0
-    """Those that were set when this pass began."""
     scanned: int = 0
     """Those that were looked at, in all passes, in so many `seconds`; of the last batch of a pass as many as it might have had."""
     seconds: float = 0.0

@@ -275,6 +275,11 @@ class MigrationConnection:
     def _is_in_transaction(self) -> bool:
         return bool(self._connection.in_transaction()) and not self._is_between
 
+    def search_path(self) -> str:
+        """Return where the session looks for unqualified names."""
+        ((path,),) = self._execute_raw("SELECT current_setting('search_path')")
+        return str(path)
+
     def end_what_nothing_needs(self) -> None:
         """End the transaction in which Alembic read the version table: it must not idle while something else is done."""
         if not self.commit_what_is_left():

@@ -297,8 +297,9 @@ class SchemaRun(MigrationRun):
         table = self._environment.get_context().version_table
         return self.gate.call(self._read_as_owner(self.gate.database.lock, task, table))
 
-    def prepare_backfill(self, session: Session) -> None:
+    def prepare_backfill(self, session: Session, search_path: str) -> None:
         """Let the names of a declared backfill mean the tenant's tables."""
+        del search_path  # of the whole run of env.py
         assert self.schema is not None
         self.gate.call(session.fetch(search_path_sql(self.schema, *self._worker.shared_schemas)))
 
