@@ -152,5 +152,5 @@ def parse_lineage(comment: str | None) -> Lineage:
 
 def _parse_mark(stored: Mapping[str, Any]) -> BackfillMark:
     # A newer runner may note more, and its lineage counts all the same.
-    known = {each.name: stored[each.name] for each in fields(BackfillMark) if each.name in stored}
-    return BackfillMark(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+    known: dict[str, Any] = {each.name: stored[each.name] for each in fields(BackfillMark) if each.name in stored}
+    return BackfillMark(**known | {name: tuple(known.get(name, ())) for name in ("key", "after")})
