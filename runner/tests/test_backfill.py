@@ -287,6 +287,17 @@ def test_a_bar_on_a_terminal(
     assert "backfill_progress" not in screen
 
 
+def test_a_lock_that_is_not_to_be_had(project: Project, database: Database, gate: CommandLine) -> None:
+    """The revision is tried again, and not the whole of its backfill before each try; no note of that stays."""
+    make_orders(database)
+    project.add("a1", "ALTER TABLE orders ALTER currency SET NOT NULL", head=declare())
+    reader = database.reader("orders")
+    outcome = gate.start(project).wait_behind(reader, revision="a1").expect(0)
+    assert outcome.one("backfill_finished")["rows_done"] == ROWS
+    assert outcome.one("backfill_started")
+    assert '"backfills"' not in str(database.lineage())
+
+
 def test_an_operator_may_make_it_gentler(project: Project, database: Database, gate: CommandLine) -> None:
     """Without a new image: here it rests after the first batch for longer than the run may take."""
     make_orders(database)

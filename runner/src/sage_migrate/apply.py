@@ -129,6 +129,8 @@ class MigrationRun:
         self._plan: tuple[str, ...] = ()
         self._left: set[tuple[str, LockedDatabase | None, str]] = set()
         """Revisions that are left, each with its database and version table."""
+        self._backfilled: set[tuple[str, LockedDatabase | None, str]] = set()
+        """Those whose backfill is done; with a version table of its own each, also of a fleet's tenants."""
         self._tries = 0
         self._revision_started = 0.0
         self._refusal: GateError | None = None
@@ -355,7 +357,11 @@ class MigrationRun:
             **(declared if declaration.reason else {}),
         )
         if declaration.backfill is not None and step.is_upgrade:
-            self._run_backfill(revision, declaration.backfill)
+            # Not again before each try of a lock: that would take as long as the table is large.
+            if self._place(revision) not in self._backfilled:
+                self._run_backfill(revision, declaration.backfill)
+                self._backfilled.add(self._place(revision))
+            self._forget_mark(revision)
 
     def _run_backfill(self, revision: str, declared: Backfill) -> None:
         """Set the rows that the revision declares, on a session of the gate's own, before the revision's transaction begins."""
@@ -399,12 +405,14 @@ class MigrationRun:
             self.gate.watch_backend(self._connection.backend)
             self.gate.call_at_the_end(session.close())
         self.gate.expect_deadline_error(None)
-        done = run.lineage.with_backfill(revision, None)
-        self._move_to(
-            replace(
-                self._position, lineage=done, lineage_is_stale=self._position.lineage_is_stale or done != run.lineage
-            )
-        )
+
+    def _forget_mark(self, revision: str) -> None:
+        """Let the revision's transaction take the note of its backfill away."""
+        assert self._position is not None
+        before = self._position.lineage
+        done = before.with_backfill(revision, None)
+        is_stale = self._position.lineage_is_stale or done != before
+        self._move_to(replace(self._position, lineage=done, lineage_is_stale=is_stale))
 
     def _follows_what_is_left(self, step: RevisionStep) -> bool:
         """Tell whether a step cannot be taken, because this run leaves the revision or one before it."""

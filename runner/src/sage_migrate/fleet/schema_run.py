@@ -245,6 +245,7 @@ class SchemaRun(MigrationRun):
         self.positions, self._position, self._plan, self._tries = {}, None, (), 0
         self._refusal = self._raised = None
         self._left.clear()
+        self._backfilled.clear()
         self.gate.start_over(self.attempt.settings, self.attempt.interruption)
         self.gate.guard.take_blockers()
         return True
