@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 import psycopg
+from sage_migrate.errors import TerminatedError
 from sage_migrate.scratch_server import ScratchServer
 
 from bench.circumstances import describe_machine
@@ -32,7 +33,6 @@ _RESULTS = Path(__file__).parent.parent / "docs/bench/backfill.md"
 _KILLS, _INDEX_KILLS = 20, 5
 _TURN_SECONDS = 20
 _PAUSE_SECONDS = 5
-_TERMINATED = 143
 _INI = "[alembic]\nscript_location = %(here)s\nsqlalchemy.url = {url}\n"
 _ENV = """from alembic import context
 from sqlalchemy import engine_from_config, pool
@@ -80,7 +80,7 @@ and each copy of the database is read once before it is measured.
 
 The application alone, beside the computing session and beside the backfill were measured in turns of {turn} s, on one database, until the
 backfill was through; beside the index and alone in the same way. What a session that computes and touches no table costs the application
-is the machine's doing: two cores serve the application, its database and that session.
+is the machine's doing: the same cores serve the application, its database and that session.
 
 {table}
 {facts}
@@ -131,13 +131,11 @@ class Bench:
         built, without, built_seconds, index_kills, is_valid = self._built_although_killed()
         table = (
             "| | app's longest wait | app's p99 | failed | time | rows/s |\n|---|---:|---:|---:|---:|---:|\n"
-            f"| application alone | {alone.maximum_stall_seconds:.3f} s | {alone.p99_seconds * 1000:.1f} ms | {alone.failed} | | |\n"
-            f"| beside a session that computes, and touches no table | {computing.maximum_stall_seconds:.3f} s "
-            f"| {computing.p99_seconds * 1000:.1f} ms | {computing.failed} | | |\n"
+            + self._row("application alone", alone)
+            + self._row("beside a session that computes, and touches no table", computing)
             + self._row("one UPDATE (bare Alembic)", at_once, at_once_seconds)
             + self._row("declared backfill", batched, batched_seconds)
-            + f"| application alone, before and between the builds | {without.maximum_stall_seconds:.3f} s "
-            f"| {without.p99_seconds * 1000:.1f} ms | {without.failed} | | |\n"
+            + self._row("application alone, before and between the builds", without)
             + self._row(f"CREATE INDEX CONCURRENTLY, online, killed {index_kills} times", built, built_seconds)
         )
         facts = (
@@ -232,7 +230,7 @@ class Bench:
                 process.send_signal(signal.SIGTERM)
                 status = process.wait()
                 seconds += time.monotonic() - began
-                if status not in (0, _TERMINATED):
+                if status not in (0, TerminatedError.exit_status):
                     raise RuntimeError(output.read_text()[-2000:])
         return {name: _felt_in(load.felt, spans) for name, spans in turns.items()}, seconds, memory
 
@@ -254,11 +252,9 @@ class Bench:
                 session.execute("DO 'BEGIN LOOP END LOOP; END'")
             return began, time.monotonic()
 
-    def _row(self, title: str, felt: Summary, seconds: float) -> str:
-        return (
-            f"| {title} | {felt.maximum_stall_seconds:.3f} s | {felt.p99_seconds * 1000:.1f} ms | {felt.failed} "
-            f"| {seconds:.1f} s | {self.rows / seconds:,.0f} |\n"
-        )
+    def _row(self, title: str, felt: Summary, seconds: float | None = None) -> str:
+        work = f"{seconds:.1f} s | {self.rows / seconds:,.0f}" if seconds else "|"
+        return f"| {title} | {felt.maximum_stall_seconds:.3f} s | {felt.p99_seconds * 1000:.1f} ms | {felt.failed} | {work} |\n"
 
     def _beside_load(self) -> tuple[Summary, float]:
         """Return what the application feels of the UPDATE, and how long that takes."""

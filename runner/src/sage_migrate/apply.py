@@ -51,7 +51,7 @@ from sage_migrate.report import Report, RevisionResult, revisions_to_apply
 from sage_migrate.retry import lock_not_obtained, wait_a_moment, wait_for_blockers
 from sage_migrate.reviewed import check_reviewed
 from sage_migrate.revision_environment import RevisionEnvironment
-from sage_migrate.session import Session, quote_literal, set_config_sql
+from sage_migrate.session import quote_literal, set_config_sql
 from sage_migrate.version_row import one_statement_for_all
 from sage_migrate.wait import wait_for_database
 
@@ -122,7 +122,7 @@ class MigrationRun:
         self._open_gate = open_gate
         self._connection: MigrationConnection | None = None
         self._listening: list[MigrationConnection] = []
-        """Those of other databases, configured before by the same run of env.py."""
+        """All that the run of env.py at work has configured, one for each of its databases."""
         self._position: Position | None = None
         self.positions: dict[tuple[LockedDatabase, str], Position] = {}
         """Where each version table of each database is to be found when the run has ended."""
@@ -169,9 +169,8 @@ class MigrationRun:
                 return self._ended()
             finally:
                 self._raised = None
-                for each in (*self._listening, self._connection):
-                    if each is not None:
-                        each.let_go()
+                for each in self._listening:
+                    each.let_go()
                 self._listening.clear()
                 self.gate.release_backend()
                 self.report.pending = revisions_to_apply(self._plan, self.report.applied)
@@ -189,9 +188,9 @@ class MigrationRun:
             if not self.gate.is_open:
                 self._open_gate(connection)
             before = self._connection
-            if before is not None and not before.let_go(connection):
-                self._listening.append(before)
+            self._listening = [each for each in self._listening if not each.let_go(connection)]
             self._connection = self._enter_database(connection)
+            self._listening.append(self._connection)
             self.gate.check_may_cancel(self._connection.backend)
         beside = before is not None and before.goes_on_beside(connection) and self.gate.backend is before.backend
         self.gate.watch_backend(self._connection.backend, beside=beside)
@@ -380,7 +379,8 @@ class MigrationRun:
         search_path = self._connection.search_path()
         self._connection.end_what_nothing_needs()
         session = self.gate.connect_session(self.gate.connect, "sage-migrate backfill")
-        self.prepare_backfill(session, search_path)
+        # The names of what is declared mean what they mean in env.py's session, or in the tenant's.
+        self.gate.call(session.fetch(set_config_sql({"search_path": search_path})))
         (row,) = self.gate.call(
             session.fetch("SELECT pid, backend_start::text AS start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
         )
@@ -476,10 +476,6 @@ class MigrationRun:
             reason=f"{revision} {why}",
             remedy=f"sage-migrate {self.report.command} --online",
         )
-
-    def prepare_backfill(self, session: Session, search_path: str) -> None:
-        """Let the names of a declared backfill mean what they mean in env.py's session."""
-        self.gate.call(session.fetch(set_config_sql({"search_path": search_path})))
 
     def _end_revision(self) -> None:
         assert self._connection is not None

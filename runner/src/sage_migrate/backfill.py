@@ -21,7 +21,7 @@ from sage_migrate.failures import QUERY_CANCELED, RETRYABLE, Circumstances, expl
 from sage_migrate.lineage import BackfillMark, Lineage
 from sage_migrate.logs import log
 from sage_migrate.online import Estimate, check_fits, estimate_backfill
-from sage_migrate.progress import DRAW_SECONDS, SAY_SECONDS
+from sage_migrate.progress import SAY_SECONDS, telling_interval
 from sage_migrate.progress_line import bar
 from sage_migrate.session import (
     ANSWER_SECONDS,
@@ -98,7 +98,8 @@ class BackfillRun:
         self._suspect_rows = 0
         """How many of the rows ahead hold one that cannot be set: batches only get smaller there."""
         self._looked_at_lag = self._said = self._marked = self._began = 0.0
-        self._wait, self._said_wait = ("", 0), 0.0
+        self._wait: tuple[object, ...] = ()
+        self._said_wait = 0.0
         self._key = Key(names=(), types=())
         self._rows_estimated = 0
 
@@ -267,7 +268,7 @@ class BackfillRun:
     def _tell(self) -> None:
         """Say how far it is, every few seconds, or draw it for a person."""
         line = log.progress_line
-        if time.monotonic() - self._said < (SAY_SECONDS if line is None else DRAW_SECONDS):
+        if time.monotonic() - self._said < telling_interval():
             return
         self._said = time.monotonic()
         rate, total = round(self.mark.scanned / self.mark.seconds), self._rows_estimated
@@ -312,7 +313,10 @@ class BackfillRun:
                 )
                 return
             if row["lag"] > limit:
-                log.info("backfill_waits", revision=self._revision, reason="replica lag", seconds=round(row["lag"], 1))
+                if self._is_to_be_told("replica lag"):
+                    log.info(
+                        "backfill_waits", revision=self._revision, reason="replica lag", seconds=round(row["lag"], 1)
+                    )
                 await asyncio.sleep(_LOOK_AT_LAG_SECONDS)
 
     async def _recover(self, error: Exception, upper: tuple[str, ...] | None) -> None:
@@ -329,7 +333,8 @@ class BackfillRun:
                 self._suspect_rows = self._rows
             self._rows = max(1, self._rows // 2)
             if not of_a_row:
-                self._tell_wait(sqlstate)
+                if self._is_to_be_told(sqlstate, self._rows):
+                    log.info("backfill_waits", revision=self._revision, reason=sqlstate, batch_rows=self._rows)
                 await asyncio.sleep(random.uniform(0, _RETRY_SECONDS))  # noqa: S311  jitter
             return
         if of_a_row:
@@ -353,12 +358,12 @@ class BackfillRun:
             raise error  # as any session of the gate that breaks
         raise self._explained(error) from error
 
-    def _tell_wait(self, sqlstate: str) -> None:
-        """Say what a batch is tried again for; the same not at each of its tries, of which a day has very many."""
-        wait = (sqlstate, self._rows)
-        if wait != self._wait or time.monotonic() - self._said_wait >= SAY_SECONDS:
-            self._wait, self._said_wait = wait, time.monotonic()
-            log.info("backfill_waits", revision=self._revision, reason=sqlstate, batch_rows=self._rows)
+    def _is_to_be_told(self, *wait: object) -> bool:
+        """Tell whether to say what is waited for: the same not each time, of which a day has very many."""
+        if wait == self._wait and time.monotonic() - self._said_wait < SAY_SECONDS:
+            return False
+        self._wait, self._said_wait = wait, time.monotonic()
+        return True
 
     async def _first_row(self, upper: tuple[str, ...] | None) -> str:
         if upper is None:

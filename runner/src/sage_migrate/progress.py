@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _TICK_SECONDS = 0.25
 SAY_SECONDS = 5.0
-DRAW_SECONDS = 1.0
+_DRAW_SECONDS = 1.0
 # https://www.postgresql.org/docs/current/progress-reporting.html
 _PROGRESS = """
 SELECT command, phase,
@@ -84,6 +84,11 @@ async def read_progress(session: Session, pid: int, elapsed_seconds: float) -> P
     )
 
 
+def telling_interval() -> float:
+    """Return how many seconds pass between two words of progress: a line is drawn more often than an event is logged."""
+    return SAY_SECONDS if log.progress_line is None else _DRAW_SECONDS
+
+
 async def look_at_progress(session: Session, backend: "MigrationBackend") -> None:
     """Note on ``backend`` how far its statement is, and how long the whole takes where that can be told."""
     backend.progress = await read_progress(session, backend.pid, time.monotonic() - backend.started)
@@ -101,7 +106,7 @@ async def watch_progress(gate: "Gate", session: Session, backend: "MigrationBack
                 line.show("")
             if backend.started != statement:
                 statement = said = backend.started
-            if not backend.running or time.monotonic() - said < (SAY_SECONDS if line is None else DRAW_SECONDS):
+            if not backend.running or time.monotonic() - said < telling_interval():
                 continue
             said = time.monotonic()
             try:

@@ -126,6 +126,7 @@ _ADD_COLUMN = (
 )
 _OPTION = r"(?:FREEZE|VERBOSE|ANALY[ZS]E|ONLY)\b"
 _OPTIONS = rf"(?:{_OPTION}\s*)*(?!{_OPTION})"
+_WHOLE_TABLE = rf"(?P<table>{NAME})(?![\w$.\"])"
 # A recipe goes by how a statement begins, and is asked for while others wait.
 _READ = 10_000
 _RECIPES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
@@ -137,10 +138,10 @@ _RECIPES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (rf"{_ALTER}{_ADD_COLUMN}", _added_column),
     (_CREATE_INDEX, _index),
     (rf"REINDEX\s*(?:\([^)]*\)\s*)?(?:INDEX|TABLE)\s+(?:CONCURRENTLY\s+)?(?P<name>{NAME})", _reindex),
-    (rf"REFRESH\s+MATERIALIZED\s+VIEW\s+(?!CONCURRENTLY\b)(?P<table>{NAME})(?![\w$.\"])(?!\s+WITH\s+NO\b)", _refresh),
+    (rf"REFRESH\s+MATERIALIZED\s+VIEW\s+(?!CONCURRENTLY\b){_WHOLE_TABLE}(?!\s+WITH\s+NO\b)", _refresh),
     (rf"{_ALTER}ATTACH\s+PARTITION\s+(?P<part>{NAME})", _attach),
     (rf"VACUUM\s*(?:\([^)]*\bFULL\b(?!\s+(?:false|off|0)\b)[^)]*\)|FULL\b)\s*{_OPTIONS}(?P<table>{NAME})", _copy),
-    (rf"CLUSTER\b\s*(?:\([^)]*\)\s*)?{_OPTIONS}(?P<table>{NAME})(?![\w$.\"])(?!\s+ON\b)", _copy),
+    (rf"CLUSTER\b\s*(?:\([^)]*\)\s*)?{_OPTIONS}{_WHOLE_TABLE}(?!\s+ON\b)", _copy),
     (rf"UPDATE\s+{_TABLE}\s+(?:(?:AS\s+)?(?!SET\b){_PART}\s+)?SET\s+(?P<column>{_PART})\s*=", _update),
     (rf"DELETE\s+FROM\s+{_TABLE}", _rows),
     (rf"INSERT\s+INTO\s+(?P<into>{NAME}).*\bSELECT\b.*\bFROM\s+(?P<table>{NAME})", _rows),
@@ -149,7 +150,7 @@ _RECIPES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
 
 def advise(statement: str) -> str | None:
     """Return what to do in place of ``statement``; None where no recipe fits."""
-    bare = strip_comments(statement[:_READ])
+    bare = strip_comments(statement)[:_READ]
     for pattern, tell in _RECIPES:
         if found := re.match(pattern, bare, re.IGNORECASE | re.DOTALL):
             return tell(found)

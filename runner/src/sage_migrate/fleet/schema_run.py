@@ -34,7 +34,7 @@ from sage_migrate.preflight.position import (
     read_versions,
 )
 from sage_migrate.project import offer_url
-from sage_migrate.session import Session, connect_by_url, quote_identifier, quote_literal, search_path_sql
+from sage_migrate.session import Session, connect_by_url, quote_identifier, quote_literal
 from sage_migrate.upgrade import check_versions, connect_like, open_gate, runner_lock_not_had
 
 if TYPE_CHECKING:
@@ -297,12 +297,6 @@ class SchemaRun(MigrationRun):
         assert self._environment is not None
         table = self._environment.get_context().version_table
         return self.gate.call(self._read_as_owner(self.gate.database.lock, task, table))
-
-    def prepare_backfill(self, session: Session, search_path: str) -> None:
-        """Let the names of a declared backfill mean the tenant's tables."""
-        del search_path  # of the whole run of env.py
-        assert self.schema is not None
-        self.gate.call(session.fetch(search_path_sql(self.schema, *self._worker.shared_schemas)))
 
     async def _read_as_owner(self, session: Session, task: CheckTenants, table: str) -> list[TenantPosition]:
         names = [tenant.name for tenant in task.tenants]
