@@ -3,6 +3,7 @@
 import random
 import re
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,29 @@ def test_a_session_that_is_ended(project: Project, database: Database, gate: Com
     assert gate.run(project, "upgrade").expect(0).one("backfill_started")["rows_done"] == FIRST_BATCH
 
 
+def test_the_guards_session_hardly_looks_and_is_missed_when_it_is_ended(
+    project: Project, database: Database, gate: CommandLine
+) -> None:
+    """Its looks would be felt as much as the batches, which are over before anybody waits for long; without it nothing goes on."""
+    make_orders(database)
+    slow_down(database, seconds=0.004)
+    project.add("a1", head=declare())
+    run = gate.start(project, "upgrade")
+    database.until("EXISTS (SELECT FROM orders WHERE currency = 'EUR')")
+    watching = "datname = current_database() AND application_name = 'sage-migrate watch'"
+    began, looks = time.monotonic(), set()
+    while time.monotonic() < began + 4:
+        time.sleep(0.02)
+        looks.add(database.value(f"SELECT query_start::text FROM pg_stat_activity WHERE {watching}"))
+    assert len(looks) <= 3  # twice a second it would be with one long statement
+    database.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {watching}")
+    outcome = run.wait().expect(41)
+    assert outcome.message.startswith(
+        "The session that watches for stalls broke, and the migration does not go on unwatched. "
+    )
+    assert 0 < database.value("SELECT count(*) FROM orders WHERE currency = 'EUR'") < ROWS
+
+
 def test_a_killed_run_goes_on_where_it_stopped(project: Project, database: Database, gate: CommandLine) -> None:
     """What it set stays, is shown by status, and is not set again."""
     make_orders(database)
@@ -262,6 +286,7 @@ def test_nobody_waits_for_more_than_a_batch(project: Project, database: Database
     assert 0 < progress["rows_done"] < 1800
     assert 0 < progress["rows_per_second"] <= 1 / 0.003
     assert progress["seconds_left"] > 0
+    assert 0 < progress["longest_batch_seconds"] < 1
 
 
 def test_a_bar_on_a_terminal(
@@ -276,7 +301,7 @@ def test_a_bar_on_a_terminal(
     project.add("a1", head=declare())
     screen = screen_of(launcher, project, "upgrade", url=database.url(), err=tmp_path / "err")
     drawn = re.findall(
-        r"\[#+-+\] +(\d+)%  backfill, (\d+) rows set, \d+ rows/s, about \d+ s left, longest wait for it 0.0 s: orders\r\r\x1b\[K",
+        r"\[#+-+\] +(\d+)%  backfill, (\d+) rows set, \d+ rows/s, about \d+ s left, no wait for it over 0\.\d s: orders\r\r\x1b\[K",
         screen,
     )
     first_pass = [(int(share), int(rows)) for share, rows in drawn if int(rows) < 1000]

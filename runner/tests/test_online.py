@@ -150,10 +150,7 @@ def test_a_release_waits_for_no_online_run(project: Project, database: Database,
     make_orders(database)
     project.add("a1")
     gate.run(project, "upgrade").expect(0)
-    workers = (
-        "op.execute(\"CREATE TABLE seen AS SELECT current_setting('max_parallel_maintenance_workers') AS workers\")"
-    )
-    project.add("b2", f"{workers}\n{BUILD.strip()}", head=ONLINE)
+    project.add("b2", BUILD, head=ONLINE)
     busy = database.connect("busy", autocommit=False)
     busy.execute("UPDATE orders SET note = note WHERE id = 1")
     run = gate.start(project, "upgrade", "--online")
@@ -166,8 +163,29 @@ def test_a_release_waits_for_no_online_run(project: Project, database: Database,
     assert waiting.named("online_run_at_work") == []
     busy.rollback()
     run.wait().expect(0)
-    assert database.value("SELECT workers FROM seen") == "0"
     assert gate.run(project, "upgrade").expect(0).applied == ["c3"]
+
+
+@pytest.mark.parametrize(("grant", "compression"), [("", "off"), ("GRANT SET ON PARAMETER wal_compression TO", "pglz")])
+def test_what_spares_the_application(
+    grant: str, compression: str, project: Project, database: Database, gate: CommandLine
+) -> None:
+    """An online run keeps the server's other cores free, and its log short where its role may; what revisions set is theirs."""
+    owner = f"owner_{database.name}"
+    database.execute(f"CREATE ROLE {owner} LOGIN; GRANT CREATE ON SCHEMA public TO {owner}")
+    if grant:
+        database.execute(f"{grant} {owner}")
+    settings = (
+        "max_parallel_maintenance_workers",
+        "effective_io_concurrency",
+        "maintenance_io_concurrency",
+        "wal_compression",
+    )
+    read = ", ".join(f"current_setting('{name}') AS {name}" for name in settings)
+    project.add("a1", f'op.execute("CREATE TABLE seen AS SELECT {read}")')
+    gate.run(project, "upgrade", "--online", url=database.url(user=owner)).expect(0)
+    assert database.rows("SELECT * FROM seen") == [("0", "0", "0", compression)]
+    database.execute(f"DROP OWNED BY {owner} CASCADE; DROP ROLE {owner}")
 
 
 CONTRACT = "sage_migrate = {'phase': 'contract'}"

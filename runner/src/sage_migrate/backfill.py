@@ -40,6 +40,7 @@ _FIRST_ROWS = 500
 _MOST_ROWS = 100_000
 # A batch keeps its rows for so long; then it rests, so that the application gets its turn.
 _BATCH_SECONDS = 0.1
+_BETWEEN_BATCHES = float("inf")
 _MOST_PASSES = 5
 _LOOK_AT_LAG_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
@@ -97,7 +98,7 @@ class BackfillRun:
         self._rows = _FIRST_ROWS
         self._suspect_rows = 0
         """How many of the rows ahead hold one that cannot be set: batches only get smaller there."""
-        self._looked_at_lag = self._said = self._marked = self._began = 0.0
+        self._looked_at_lag = self._said = self._marked = self._longest_batch = 0.0
         self._wait: tuple[object, ...] = ()
         self._said_wait = 0.0
         self._key = Key(names=(), types=())
@@ -129,6 +130,7 @@ class BackfillRun:
             rows_done=self.mark.rows,
         )
         self._said = self._marked = time.monotonic()
+        self._backend.batch_began = _BETWEEN_BATCHES
         try:
             await self._go_through()
         finally:
@@ -163,11 +165,14 @@ class BackfillRun:
         """Go through the table once, from the mark on."""
         while True:
             self._check_may_go_on()
-            if not await self._try_batch():
+            began = self._backend.batch_began = time.monotonic()
+            is_done = await self._try_batch()
+            self._backend.batch_began = _BETWEEN_BATCHES
+            if not is_done:
                 continue
             if not self.mark.after:
                 return
-            await self._rest(time.monotonic() - self._began)
+            await self._rest(time.monotonic() - began)
 
     def _check_may_go_on(self) -> None:
         if self._gate.may_leave:
@@ -194,13 +199,12 @@ class BackfillRun:
     async def _try_batch(self) -> bool:
         """Set a batch's rows, note it and commit; False to try it again with fewer."""
         upper = None
-        self._began = time.monotonic()
         try:
             upper = await self._upper_bound()
             await self._batch(upper)
         except Exception as error:
             with contextlib.suppress(Exception):  # a broken session has no transaction to end
-                await self._session.fetch("ROLLBACK")
+                await self._session.execute("ROLLBACK")
             self._backend.running = self._backend.committing = False
             if isinstance(error, GateError):
                 raise
@@ -211,7 +215,8 @@ class BackfillRun:
     async def _batch(self, upper: tuple[str, ...] | None) -> None:
         predicate = f"({self._declared.where}\n)"  # which may end in a comment
         key = f"ARRAY[{', '.join(f'{quote_identifier(name)}::text' for name in self._key.names)}]"
-        await self._session.fetch("BEGIN")
+        began = time.monotonic()
+        await self._session.execute("BEGIN")
         (row,) = await self._fetch(
             f"WITH changed AS (UPDATE {self._declared.table} SET {self._declared.set}\n{self._where(upper, predicate)}"  # noqa: S608  the project's own
             f" RETURNING {predicate} IS TRUE AS still, {key} AS key)"
@@ -234,15 +239,16 @@ class BackfillRun:
         )
         await self._note(mark)
         self._backend.committing = True
-        await self._session.fetch("COMMIT")
+        await self._session.execute("COMMIT")
         self._backend.running = self._backend.committing = False
         self.mark, self._marked = mark, now
+        self._longest_batch = max(self._longest_batch, time.monotonic() - began)
 
     async def _note(self, mark: BackfillMark) -> None:
         if self._version_table is None:
             return
         self.lineage = self.lineage.with_backfill(self._revision, mark)
-        await self._session.fetch(
+        await self._session.execute(
             f"COMMENT ON TABLE {self._version_table} IS {quote_literal(self.lineage.to_comment())}"
         )
 
@@ -273,12 +279,11 @@ class BackfillRun:
         self._said = time.monotonic()
         rate, total = round(self.mark.scanned / self.mark.seconds), self._rows_estimated
         left = round(self._estimate().seconds) if total else None
-        longest_stall = self._gate.guard.longest_stall_seconds
         if line is not None:
             drawn, about = (f"{bar(1 - self._rows_left() / total)}  ", f", about {left} s left") if total else ("", "")
             line.show(
                 f"{drawn}backfill, {self.mark.rows} rows set, {rate} rows/s{about}, "
-                f"longest wait for it {longest_stall:.1f} s: {self._declared.table}"
+                f"no wait for it over {self._longest_batch:.1f} s: {self._declared.table}"
             )
             return
         log.info(
@@ -290,7 +295,7 @@ class BackfillRun:
             seconds_left=left,
             batch_rows=self._rows,
             after=self._key.described(self.mark.after) if self._gate.settings.show_literals else None,
-            longest_stall_seconds=round(longest_stall, 3),
+            longest_batch_seconds=round(self._longest_batch, 3),
         )
 
     async def _wait_for_replicas(self) -> None:

@@ -33,6 +33,10 @@ class DBAPISession:
             rows: list[Row] = await self._spawn(self._fetch, sql)
             return rows
 
+    async def execute(self, sql: str) -> None:
+        """Run ``sql``."""
+        await self.fetch(sql)
+
     def has_ended(self) -> None:
         """Say that only a statement would show it."""
 

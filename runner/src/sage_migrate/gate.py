@@ -46,6 +46,8 @@ class MigrationBackend:
     committing: bool = False
     stands_aside: bool = False
     """Whether it waits for its next try with no transaction open, so that nobody can wait for it."""
+    batch_began: float | None = None
+    """When the batch at work began, infinite between two; None where the work is not in batches."""
     progress: Progress | None = None
     """The last look at the statement at work."""
     estimated_seconds: float | None = None

@@ -38,6 +38,17 @@ _NOWAIT = re.compile(r"\bNOWAIT\b", re.IGNORECASE)
 _ABORTED = "25P02"
 # The deadline itself stops a patient statement; the server's own limit is for a runner that cannot any more.
 _BACKSTOP_SECONDS = 2.0
+# An online run has the time, and the cores are the application's: no parallel workers, and none of the server's for what it reads.
+_IN_ONE_PROCESS = {
+    "max_parallel_maintenance_workers": "0",
+    "effective_io_concurrency": "0",
+    "maintenance_io_concurrency": "0",
+}
+# An index is logged as whole pages, and each COMMIT of the application waits until what was logged before it is written.
+_COMPRESS_WAL = """DO $$BEGIN
+    IF current_setting('wal_compression') = 'off' THEN PERFORM set_config('wal_compression', 'on', false); END IF;
+EXCEPTION WHEN insufficient_privilege THEN NULL;  -- a superuser's, or by GRANT SET ON PARAMETER
+END$$"""
 # What outlives the transaction of a revision, and so would meet the next tenant of a fleet.
 _CHANGES_SESSION = re.compile(
     r"(?:^|;)\s*(?:SET(?!\s+LOCAL\b)|RESET|DISCARD|LISTEN|PREPARE|LOAD|DECLARE|CREATE\s+(?:GLOBAL\s+|LOCAL\s+)?TEMP)"
@@ -314,9 +325,11 @@ class MigrationConnection:
             "idle_session_timeout": "0",  # between two tries it idles, for as long as a reader stays
             "transaction_timeout": as_milliseconds(settings.deadline),
         }
-        if settings.online:  # it has the time, and the cores are the application's
-            limits["max_parallel_maintenance_workers"] = "0"
+        if settings.online:
+            limits |= _IN_ONE_PROCESS
         self._execute_raw(set_config_sql(limits), keep=True)
+        if settings.online:
+            self._execute_raw(_COMPRESS_WAL, keep=True)
         self._own_timeouts, self.statement_timeout = False, settings.statement_timeout
         if settings.role:
             try:

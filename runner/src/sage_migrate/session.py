@@ -48,6 +48,9 @@ class Session(Protocol):
     async def fetch(self, sql: str) -> list[Row]:
         """Run ``sql``, which holds no parameters (see `quote_literal`), and return its rows."""
 
+    async def execute(self, sql: str) -> None:
+        """Run ``sql`` for what it does: of three round trips to the server, a driver may spare two."""
+
     def has_ended(self) -> bool | None:
         """Tell whether the server closed the connection; None where only a statement would show it."""
 
@@ -74,6 +77,11 @@ class AsyncpgSession:
         """Run ``sql`` and return its rows."""
         async with self._one_at_a_time, asyncio.timeout(ANSWER_SECONDS):
             return [dict(record) for record in await self._connection.fetch(sql)]
+
+    async def execute(self, sql: str) -> None:
+        """Run ``sql`` in one message, where `fetch` prepares it, runs it and lets it go."""
+        async with self._one_at_a_time, asyncio.timeout(ANSWER_SECONDS):
+            await self._connection.execute(sql)
 
     def has_ended(self) -> bool | None:
         """Tell whether the server closed the connection; None where something came that the loop has not read yet."""

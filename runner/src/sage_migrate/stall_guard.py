@@ -35,6 +35,8 @@ _ANSWER_SECONDS = 5.0
 _ACTED_SECONDS = 0.1
 # So that the longest wait is known where a revision's own budget, or a maintenance window, lets others wait for long.
 _LONGEST_REST_SECONDS = 2.0
+# Without need, to see that the watching session is still there.
+_LOOK_ANYWAY_SECONDS = 5.0
 _NEVER = float("inf")
 _SPLIT = (
     "Split the revision so that no long step runs under that lock: a NOT VALID constraint and VALIDATE in the next revision, an "
@@ -67,13 +69,17 @@ class StallGuard:
 
         Always at half the budget, or a little less often where a look costs the server much, and more often than
         progress is told; when somebody waits, at the moment at which the longest wait reaches the budget; and once in
-        the middle of each lock try, to know who is in the migration's way.
+        the middle of each lock try, to know who is in the migration's way. Beside short batches hardly ever: who waits
+        for one has waited no longer than it has lasted, and each look would be felt as much as a batch.
         """
         half_try = self._gate.settings.lock_timeout / 2
-        statement, look_in_try, look, budget = 0.0, _NEVER, 0.0, self.stall_budget
+        statement, look_in_try, look, budget, looked = 0.0, _NEVER, 0.0, self.stall_budget, 0.0
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             if backend.stands_aside:
+                continue
+            if time.monotonic() < looked + _LOOK_ANYWAY_SECONDS and self._is_too_young_to_stall(backend):
+                await asyncio.sleep(self.stall_budget / 8)
                 continue
             if self.stall_budget != budget:
                 budget, look = self.stall_budget, 0.0
@@ -81,7 +87,7 @@ class StallGuard:
                 statement = backend.started
                 look_in_try = statement + half_try
             if time.monotonic() >= min(look, look_in_try if backend.running else _NEVER):
-                began = time.monotonic()
+                began = looked = time.monotonic()
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     waits = await self._look(session, backend.pid)
                 cost = time.monotonic() - began
@@ -93,6 +99,12 @@ class StallGuard:
                 due = await self._judge(session, backend, waits)
                 look = time.monotonic() + max(_TICK_SECONDS, min(due, rest, self._gate.recorder.look_seconds))
                 await self._gate.recorder.look(session, backend.pid, waits)
+
+    def _is_too_young_to_stall(self, backend: "MigrationBackend") -> bool:
+        """Tell whether nobody can have waited for half the budget, since a batch is all that could keep them."""
+        if backend.batch_began is None or self._gate.recorder.look_seconds != _NEVER:
+            return False
+        return time.monotonic() - backend.batch_began < self.stall_budget / 2
 
     async def _look(self, session: Session, pid: int) -> LockWaits:
         """Return who waits for whom, all of it where ``pid`` is concerned."""
