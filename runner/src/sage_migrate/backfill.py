@@ -9,11 +9,12 @@ import contextlib
 import random
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sage_migrate.backfill_key import Key, read_key
 from sage_migrate.declarations import Backfill
 from sage_migrate.durations import as_milliseconds, format_duration
 from sage_migrate.errors import DeadlineExceededError, GateError, MigrationFailedError, StatementTimeoutError
@@ -46,28 +47,6 @@ _LOOK_AT_LAG_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: what a single row's values are to blame for, if only to a trigger.
 _OF_A_ROW = ("22", "23", "44", "P0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Key:
-    """The columns that order the table, as SQL."""
-
-    names: tuple[str, ...]
-    types: tuple[str, ...]
-
-    @property
-    def columns(self) -> str:
-        """The columns, quoted."""
-        return ", ".join(map(quote_identifier, self.names))
-
-    def compared(self, operator: str, values: Sequence[str]) -> str:
-        """Return a comparison of rows, which an index on the key serves."""
-        literals = ", ".join(f"{quote_literal(v)}::{t}" for v, t in zip(values, self.types, strict=True))
-        return f"({self.columns}) {operator} ({literals})"
-
-    def described(self, values: Sequence[str]) -> str:
-        """Return a row's key for a person."""
-        return ", ".join(f"{name} = {value}" for name, value in zip(self.names, values, strict=True))
 
 
 class BackfillRun:
@@ -114,7 +93,7 @@ class BackfillRun:
         await self._session.fetch(set_config_sql(self._limits()))
         if self._gate.settings.role:
             await self._session.fetch(f"SET ROLE {quote_identifier(self._gate.settings.role)}")
-        self._key = await self._read_key()
+        self._key = await read_key(self._session, self._declared, self._revision)
         if self.mark.key != self._key.names:  # a mark of another declaration says nothing of this one's rows
             self.mark = BackfillMark(key=self._key.names, rows=self.mark.rows)
         await self._check_may_note()
@@ -405,43 +384,6 @@ class BackfillRun:
             "jit": "off",
         }
 
-    async def _read_key(self) -> Key:
-        """Return the declared key, or the primary one.
-
-        Raises:
-            MigrationFailedError: there is none, or it cannot serve.
-        """
-        table = quote_literal(self._declared.table)
-        (found,) = await self._session.fetch(f"SELECT to_regclass({table}) IS NULL AS absent")
-        if found["absent"]:
-            raise self._unusable(f"there is no table {self._declared.table}", "Make it in an earlier revision.")
-        rows = await self._session.fetch(
-            "SELECT attribute.attname::text AS name, format_type(attribute.atttypid, -1) AS type, attribute.attnotnull AS full,"  # noqa: S608
-            " index.indisprimary AS primary, index.indexrelid::int8 AS index"
-            " FROM pg_index AS index JOIN pg_class AS class ON class.oid = index.indexrelid"
-            " JOIN pg_am AS method ON method.oid = class.relam AND method.amname = 'btree'"
-            " CROSS JOIN unnest(index.indkey) WITH ORDINALITY AS part (number, place)"
-            # Of an expression there is none.
-            " LEFT JOIN pg_attribute AS attribute ON attribute.attrelid = index.indrelid AND attribute.attnum = part.number"
-            f" WHERE index.indrelid = {table}::regclass AND index.indisvalid AND index.indpred IS NULL"
-            " AND part.place <= index.indnkeyatts ORDER BY index.indexrelid, part.place"
-        )
-        wanted = self._declared.key
-        for index in {row["index"]: None for row in rows}:
-            columns = [row for row in rows if row["index"] == index]
-            served = columns[: len(wanted)] if wanted else columns
-            fits = tuple(row["name"] for row in served) == wanted if wanted else columns[0]["primary"]
-            if fits and all(row["full"] for row in served):
-                return Key(names=tuple(row["name"] for row in served), types=tuple(row["type"] for row in served))
-        if wanted:
-            raise self._unusable(
-                f"no index of {self._declared.table} begins with the NOT NULL columns {', '.join(wanted)}",
-                "Name the columns of one in `key`, in its order.",
-            )
-        raise self._unusable(
-            f"{self._declared.table} has no primary key", "Name the NOT NULL columns of an index in `key`."
-        )
-
     def _estimate(self) -> Estimate:
         """Estimate what is left, by the rate so far."""
         return estimate_backfill(
@@ -463,13 +405,6 @@ class BackfillRun:
         found = re.search(r" rows=(\d+) ", next(iter(plan[0].values())))
         assert found
         return int(found[1])
-
-    def _unusable(self, why: str, remedy: str) -> MigrationFailedError:
-        return MigrationFailedError(
-            f"The backfill of revision {self._revision} cannot be run: {why}.",
-            remedy=remedy,
-            facts={"revision": self._revision},
-        )
 
     def _still_written(self, changed: int) -> MigrationFailedError:
         return MigrationFailedError(
