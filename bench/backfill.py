@@ -194,9 +194,7 @@ class Bench:
         with LiveLoad(url) as load:
             for _ in range(_INDEX_KILLS):
                 pauses.append(self._pause(_PAUSE_SECONDS))
-                process = self._start("built", url, "sage_migrate", body=_BUILD)
-                wait_until(url, _BUILDING)
-                began = time.monotonic()
+                process, began = self._start_building(url)
                 time.sleep(random.uniform(0.1, 1))
                 if process.poll() is None:
                     process.kill()
@@ -205,9 +203,7 @@ class Bench:
                 process.wait()
                 wait_until(url, f"SELECT NOT ({_BUILDING})")  # the server notices within half a second
             pauses.append(self._pause(_PAUSE_SECONDS))
-            process = self._start("built", url, "sage_migrate", body=_BUILD)
-            wait_until(url, _BUILDING)
-            began = time.monotonic()
+            process, began = self._start_building(url)
             last = process.wait()
             builds.append((began, time.monotonic()))
             ((valid, invalid),) = fetch(url, _INDEXES)
@@ -215,9 +211,7 @@ class Bench:
             execute(url, "DROP INDEX CONCURRENTLY by_title")
             execute(url, "DELETE FROM alembic_version")
             pauses.append(self._pause(_PAUSE_SECONDS))
-            process = self._start("built", url, "sage_migrate", body=_BUILD)
-            wait_until(url, _BUILDING)
-            began = time.monotonic()
+            process, began = self._start_building(url)
             process.wait()
             others["default"] = [(began, time.monotonic())]
             for name, setting in (("by hand", "RESET ALL"), ("one process", _ONE_PROCESS)):
@@ -236,11 +230,16 @@ class Bench:
             (last, valid, invalid) == (0, 1, 0),
         )
 
+    def _start_building(self, url: str) -> "tuple[subprocess.Popen[bytes], float]":
+        """Start an online run; return it, and when the server began to build the index."""
+        process = self._start("built", url, "sage_migrate", body=_BUILD)
+        wait_until(url, _BUILDING)
+        return process, time.monotonic()
+
     def _set_for_all(self, name: str, value: str) -> None:
         """Change a setting of the running server."""
-        with psycopg.connect(self.server.url(), autocommit=True) as session:
-            session.execute(f"ALTER SYSTEM SET {name} = {value}")
-            session.execute("SELECT pg_reload_conf()")
+        execute(self.server.url(), f"ALTER SYSTEM SET {name} = {value}")
+        execute(self.server.url(), "SELECT pg_reload_conf()")
 
     def _in_turns(self) -> tuple[dict[str, Summary], float, int]:
         """Let the application be alone, beside a session that computes and beside the backfill, in turns until that is through.
