@@ -6,6 +6,7 @@ and what is done is noted beside the version table in the batch's own transactio
 
 import asyncio
 import contextlib
+import math
 import random
 import re
 import time
@@ -180,7 +181,11 @@ class BackfillRun:
         upper = None
         try:
             upper = await self._upper_bound()
-            await self._batch(upper)
+            began = time.monotonic()
+            try:
+                await self._batch(upper)
+            finally:  # one that fails has kept its rows as well
+                self._longest_batch = max(self._longest_batch, time.monotonic() - began)
         except Exception as error:
             with contextlib.suppress(Exception):  # a broken session has no transaction to end
                 await self._session.execute("ROLLBACK")
@@ -194,7 +199,6 @@ class BackfillRun:
     async def _batch(self, upper: tuple[str, ...] | None) -> None:
         predicate = f"({self._declared.where}\n)"  # which may end in a comment
         key = f"ARRAY[{', '.join(f'{quote_identifier(name)}::text' for name in self._key.names)}]"
-        began = time.monotonic()
         await self._session.execute("BEGIN")
         (row,) = await self._fetch(
             f"WITH changed AS (UPDATE {self._declared.table} SET {self._declared.set}\n{self._where(upper, predicate)}"  # noqa: S608  the project's own
@@ -221,7 +225,6 @@ class BackfillRun:
         await self._session.execute("COMMIT")
         self._backend.running = self._backend.committing = False
         self.mark, self._marked = mark, now
-        self._longest_batch = max(self._longest_batch, time.monotonic() - began)
 
     async def _note(self, mark: BackfillMark) -> None:
         if self._version_table is None:
@@ -262,7 +265,7 @@ class BackfillRun:
             drawn, about = (f"{bar(1 - self._rows_left() / total)}  ", f", about {left} s left") if total else ("", "")
             line.show(
                 f"{drawn}backfill, {self.mark.rows} rows set, {rate} rows/s{about}, "
-                f"no wait for it over {self._longest_batch:.1f} s: {self._declared.table}"
+                f"no wait for it over {math.ceil(self._longest_batch * 10) / 10} s: {self._declared.table}"
             )
             return
         log.info(

@@ -327,9 +327,8 @@ class MigrationConnection:
         }
         if settings.online:
             limits |= _IN_ONE_PROCESS
-        self._execute_raw(set_config_sql(limits), keep=True)
-        if settings.online:
             self._execute_raw(_COMPRESS_WAL, keep=True)
+        self._execute_raw(set_config_sql(limits), keep=True)
         self._own_timeouts, self.statement_timeout = False, settings.statement_timeout
         if settings.role:
             try:
