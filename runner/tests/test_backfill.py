@@ -151,7 +151,7 @@ def test_a_session_that_is_ended(project: Project, database: Database, gate: Com
     project.add("a0")
     gate.run(project, "upgrade").expect(0)
     project.add("a1", head=declare())
-    run = gate.start(project, "upgrade", "--backfill-rest", "100")
+    run = gate.start(project, "upgrade", "--backfill-rest", "300")
     database.until(f"(SELECT count(*) FROM writes) = {FIRST_BATCH}")
     database.until(
         "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'sage-migrate backfill' AND state = 'idle')"
@@ -326,7 +326,7 @@ def test_a_lock_that_is_not_to_be_had(project: Project, database: Database, gate
 
 
 def test_an_operator_may_make_it_gentler(project: Project, database: Database, gate: CommandLine) -> None:
-    """Without a new image: here it rests after the first batch for longer than the run may take."""
+    """Without a new image: here what the first batch owes is longer than the run may take."""
     make_orders(database)
     project.add("a1", head=declare())
     outcome = gate.run(project, "upgrade", "--deadline", "5s", "--backfill-rest", "1000000").expect(34)

@@ -40,8 +40,12 @@ if TYPE_CHECKING:
 
 _FIRST_ROWS = 500
 _MOST_ROWS = 100_000
-# A batch keeps its rows for so long; then it rests, so that the application gets its turn.
+# A batch keeps its rows for so long.
 _BATCH_SECONDS = 0.1
+# What batches owe the application is paid together: a process that has rested is let run for some milliseconds before those
+# that wake meanwhile, and where cores are few they feel each of its beginnings more than the work that follows.
+# https://docs.kernel.org/scheduler/sched-eevdf.html
+_REST_SECONDS = 0.5
 _BETWEEN_BATCHES = float("inf")
 _MOST_PASSES = 5
 _LOOK_AT_LAG_SECONDS = 1.0
@@ -78,7 +82,7 @@ class BackfillRun:
         self._rows = _FIRST_ROWS
         self._suspect_rows = 0
         """How many of the rows ahead hold one that cannot be set: batches only get smaller there."""
-        self._looked_at_lag = self._said = self._marked = self._longest_batch = 0.0
+        self._looked_at_lag = self._said = self._marked = self._longest_batch = self._rest_owed = 0.0
         self._wait: tuple[object, ...] = ()
         self._said_wait = 0.0
         self._key = Key(names=(), types=())
@@ -249,7 +253,10 @@ class BackfillRun:
         if not self._suspect_rows:
             factor = min(2.0, max(0.5, wanted / max(elapsed, 0.001)))
             self._rows = max(1, min(_MOST_ROWS, round(self._rows * factor)))
-        await asyncio.sleep(elapsed * self._gate.settings.backfill_rest)
+        self._rest_owed += elapsed * self._gate.settings.backfill_rest
+        if self._rest_owed >= _REST_SECONDS:
+            await asyncio.sleep(self._rest_owed)
+            self._rest_owed = 0.0
         await self._wait_for_replicas()
         self._tell()
 

@@ -93,7 +93,7 @@ OPTIONS = (
     ),
     Option(
         name="backfill-rest",
-        help="how long a declared backfill rests after each batch, as a multiple of the batch's own time; more is gentler",
+        help="how long a declared backfill rests, as a multiple of the time that its batches take; more is gentler",
         parse=_parse_multiple,
         default="0.5",
         metavar="NUMBER",
