@@ -4,6 +4,7 @@ import random
 import re
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +167,32 @@ def test_a_session_that_is_ended(project: Project, database: Database, gate: Com
     assert gate.run(project, "upgrade").expect(0).one("backfill_started")["rows_done"] == FIRST_BATCH
 
 
+def test_the_locks_session_is_ended(project: Project, database: Database, gate: CommandLine) -> None:
+    """Another runner may be at work then: no batch more, and not the revision."""
+    make_orders(database)
+    project.add("a0")
+    gate.run(project, "upgrade").expect(0)
+    project.add("a1", head=declare())
+    run = gate.start(project, "upgrade", "--backfill-rest", "300")
+    database.until(f"(SELECT count(*) FROM writes) = {FIRST_BATCH}")
+    ours = "datname = current_database() AND application_name = 'sage-migrate lock'"
+    database.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+    assert run.wait().expect(41).message == (
+        "The session that holds the runner's lock broke, so another runner may be at work. Nothing was applied by this run. a1 was not "
+        "applied; 500 rows that its backfill has set stay. Run it again: it goes on where the version table stands."
+    )
+    assert database.value("SELECT count(*) FROM writes") == FIRST_BATCH
+
+
+@pytest.mark.parametrize("window", ["", ", 'maintenance_window': '{0:%H:%M}-{1:%H:%M}', 'reason': 'nobody works then'"])
 def test_the_guards_session_hardly_looks_and_is_missed_when_it_is_ended(
-    project: Project, database: Database, gate: CommandLine
+    window: str, project: Project, database: Database, gate: CommandLine
 ) -> None:
     """Its looks would be felt as much as the batches, which are over before anybody waits for long; without it nothing goes on."""
     make_orders(database)
     slow_down(database, seconds=0.004)
-    project.add("a1", head=declare())
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    project.add("a1", head=f"{declare()[:-1]}{window.format(now - hour, now + hour)}}}")
     run = gate.start(project, "upgrade")
     database.until("EXISTS (SELECT FROM orders WHERE currency = 'EUR')")
     watching = "datname = current_database() AND application_name = 'sage-migrate watch'"
@@ -237,6 +257,37 @@ def test_a_declaration_that_has_changed(
     database.execute("UPDATE orders SET currency = 'EUR' WHERE id > 1000")
     project.add("a1", down=None, head=declare())
     gate.run(project, "upgrade").expect(0)
+    assert database.value(LEFT) == 0
+
+
+def test_a_declaration_of_another_table(project: Project, database: Database, gate: CommandLine) -> None:
+    """Its key may have the same name, and values that the mark of before is none of."""
+    make_orders(database)
+    database.execute("CREATE TABLE lines (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), currency text)")
+    database.execute(f"INSERT INTO lines (currency) SELECT NULL FROM generate_series(1, {ROWS})")
+    project.add("a1", head=declare())
+    busy = database.connect("busy", autocommit=False)
+    busy.execute("SELECT FROM orders WHERE id = 2491 FOR UPDATE")
+    run = gate.start(project, "upgrade")
+    run.until("backfill_waits", batch_rows=1)
+    run.kill()
+    run.process.wait()
+    project.add("a1", down=None, head=declare(table="lines"))
+    gate.run(project, "upgrade").expect(0)
+    assert database.value("SELECT count(*) FROM lines WHERE currency IS NULL") == 0
+
+
+def test_a_row_that_moves_to_another_partition(project: Project, database: Database, gate: CommandLine) -> None:
+    """While a batch waits for it: what PostgreSQL calls a serialization failure is gone when it is tried again."""
+    make_orders(database, "partitioned")
+    project.add("a1", head=declare())
+    moving = database.connect("moving", autocommit=False)
+    moving.execute("UPDATE orders SET id = 5000 WHERE id = 700")
+    run = gate.start(project, "upgrade", "--lock-timeout", "5s", "--stall-budget", "40s")
+    database.until_waiting()
+    moving.commit()
+    outcome = run.wait().expect(0)
+    assert [each["reason"] for each in outcome.named("backfill_waits")] == ["40001"]
     assert database.value(LEFT) == 0
 
 
@@ -371,6 +422,19 @@ REFUSALS: dict[str, tuple[str | None, dict[str, Any], str]] = {
         {"key": ["currency"]},
         (
             "The backfill of revision a1 cannot be run: no index of orders begins with the NOT NULL columns currency. Nothing was "
+            "applied by this run. a1 was rolled back whole. Name the columns of one in `key`, in its order."
+        ),
+    ),
+    "a key that may have been NULL before": (
+        (
+            "ALTER TABLE orders ADD number int; CREATE INDEX ON orders (number);"
+            # Before PostgreSQL 18 there was no such constraint, and the column is as nullable without.
+            "DO $$BEGIN IF current_setting('server_version_num')::int >= 180000 THEN"
+            " EXECUTE 'ALTER TABLE orders ADD CONSTRAINT full_some_day NOT NULL number NOT VALID'; END IF; END$$"
+        ),
+        {"key": ["number"]},
+        (
+            "The backfill of revision a1 cannot be run: no index of orders begins with the NOT NULL columns number. Nothing was "
             "applied by this run. a1 was rolled back whole. Name the columns of one in `key`, in its order."
         ),
     ),

@@ -359,6 +359,7 @@ class MigrationRun:
             # Not again before each try of a lock: that would take as long as the table is large.
             if self._place(revision) not in self._backfilled:
                 self._run_backfill(revision, declaration.backfill)
+                self.gate.check_lock()
                 self._backfilled.add(self._place(revision))
             self._forget_mark(revision)
 

@@ -50,6 +50,8 @@ _BETWEEN_BATCHES = float("inf")
 _MOST_PASSES = 5
 _LOOK_AT_LAG_SECONDS = 1.0
 _RETRY_SECONDS = 0.1
+# And a row that moves to another partition while the batch waits for it, which PostgreSQL calls a serialization failure.
+_OF_THE_MOMENT = RETRYABLE | {"40001"}
 # https://www.postgresql.org/docs/current/errcodes-appendix.html: what a single row's values are to blame for, if only to a trigger.
 _OF_A_ROW = ("22", "23", "44", "P0")
 
@@ -99,8 +101,8 @@ class BackfillRun:
         if self._gate.settings.role:
             await self._session.fetch(f"SET ROLE {quote_identifier(self._gate.settings.role)}")
         self._key = await read_key(self._session, self._declared, self._revision)
-        if self.mark.key != self._key.names:  # a mark of another declaration says nothing of this one's rows
-            self.mark = BackfillMark(key=self._key.names, rows=self.mark.rows)
+        if self.mark.key != self._key.identity:  # a mark of another declaration says nothing of this one's rows
+            self.mark = BackfillMark(key=self._key.identity, rows=self.mark.rows)
         await self._check_may_note()
         self._rows_estimated = await self._estimate_rows()
         if self._gate.may_leave:
@@ -148,7 +150,8 @@ class BackfillRun:
     async def _pass(self) -> None:
         """Go through the table once, from the mark on."""
         while True:
-            self._check_may_go_on()
+            await self._check_may_go_on()
+            await self._wait_for_replicas()
             began = self._backend.batch_began = time.monotonic()
             is_done = await self._try_batch()
             self._backend.batch_began = _BETWEEN_BATCHES
@@ -158,7 +161,8 @@ class BackfillRun:
                 return
             await self._rest(time.monotonic() - began)
 
-    def _check_may_go_on(self) -> None:
+    async def _check_may_go_on(self) -> None:
+        await self._gate.ask_ended_lock()
         if self._gate.may_leave:
             check_fits(None, self._gate.remaining_for_online())
 
@@ -255,9 +259,9 @@ class BackfillRun:
             self._rows = max(1, min(_MOST_ROWS, round(self._rows * factor)))
         self._rest_owed += elapsed * self._gate.settings.backfill_rest
         if self._rest_owed >= _REST_SECONDS:
-            await asyncio.sleep(self._rest_owed)
+            most = self._gate.remaining_for_online() if self._gate.may_leave else math.inf
+            await asyncio.sleep(min(self._rest_owed, most))
             self._rest_owed = 0.0
-        await self._wait_for_replicas()
         self._tell()
 
     def _tell(self) -> None:
@@ -291,7 +295,7 @@ class BackfillRun:
         """Wait until no replica is further behind than is declared."""
         limit = self._declared.max_replica_lag
         while limit is not None and time.monotonic() - self._looked_at_lag >= _LOOK_AT_LAG_SECONDS:
-            self._check_may_go_on()
+            await self._check_may_go_on()
             self._looked_at_lag = time.monotonic()
             (row,) = await self._session.fetch(
                 "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0)::float8 AS lag,"
@@ -322,7 +326,7 @@ class BackfillRun:
         sqlstate = sqlstate_of(error) or ""
         alone = self._rows == 1
         of_a_row = sqlstate.startswith(_OF_A_ROW)
-        if sqlstate in RETRYABLE or ((of_a_row or sqlstate == QUERY_CANCELED) and not alone):
+        if sqlstate in _OF_THE_MOMENT or ((of_a_row or sqlstate == QUERY_CANCELED) and not alone):
             if of_a_row and not self._suspect_rows:
                 self._suspect_rows = self._rows
             self._rows = max(1, self._rows // 2)

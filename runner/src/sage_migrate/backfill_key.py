@@ -16,6 +16,11 @@ class Key:
     types: tuple[str, ...]
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """What a mark must have been noted of, to be compared with: another table's column may have the name alone."""
+        return tuple(f"{name} {type_}" for name, type_ in zip(self.names, self.types, strict=True))
+
+    @property
     def columns(self) -> str:
         """The columns, quoted."""
         return ", ".join(map(quote_identifier, self.names))
@@ -41,7 +46,10 @@ async def read_key(session: Session, declared: Backfill, revision: str) -> Key:
     if found["absent"]:
         raise _unusable(revision, f"there is no table {declared.table}", "Make it in an earlier revision.")
     rows = await session.fetch(
-        "SELECT attribute.attname::text AS name, format_type(attribute.atttypid, -1) AS type, attribute.attnotnull AS full,"  # noqa: S608
+        "SELECT attribute.attname::text AS name, format_type(attribute.atttypid, -1) AS type,"  # noqa: S608
+        # PostgreSQL 18 has NOT NULL constraints that are NOT VALID: a NULL that was there before is in no range of the key.
+        " attribute.attnotnull AND NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = attribute.attrelid AND contype = 'n'"
+        " AND NOT convalidated AND conkey = ARRAY[attribute.attnum]) AS full,"
         " index.indisprimary AS primary, index.indexrelid::int8 AS index"
         " FROM pg_index AS index JOIN pg_class AS class ON class.oid = index.indexrelid"
         " JOIN pg_am AS method ON method.oid = class.relam AND method.amname = 'btree'"

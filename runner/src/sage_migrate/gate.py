@@ -203,15 +203,27 @@ class Gate:
         self.interruption.check()
         # A question for each of a thousand revisions would be a third of the time that they take.
         is_due = time.monotonic() - self._lock_checked > _CHECK_LOCK_SECONDS
+        if is_due or self._may_have_ended():
+            self.call(self._ask_lock())
+
+    async def ask_ended_lock(self) -> None:
+        """Ask as `check_lock` does, on the control loop, where not even the lock's session itself tells that it is there."""
+        if self._may_have_ended():
+            await self._ask_lock()
+
+    def _may_have_ended(self) -> bool:
+        return any(database.lock.has_ended() is not False for database in self.databases)
+
+    async def _ask_lock(self) -> None:
         try:
             for database in self.databases:
-                if is_due or database.lock.has_ended() is not False:
-                    self.call(database.lock.fetch("SELECT 1"))
-        except ConnectionLostError as error:
+                await database.lock.fetch("SELECT 1")
+        except Exception as error:
+            if not is_broken(error):
+                raise
             msg = "The session that holds the runner's lock broke, so another runner may be at work."
             raise ConnectionLostError(msg, remedy="Run it again: it goes on where the version table stands.") from error
-        if is_due:
-            self.note_lock_checked()
+        self.note_lock_checked()
 
     def note_lock_checked(self) -> None:
         """Note that the lock's session has just answered."""

@@ -37,6 +37,7 @@ class BackfillMark:
 
     number: int = 1
     key: tuple[str, ...] = ()
+    """Its columns and their types."""
     after: tuple[str, ...] = ()
     rows: int = 0
     """Those that were set."""

@@ -79,7 +79,7 @@ class StallGuard:
             if backend.stands_aside:
                 continue
             if time.monotonic() < looked + _LOOK_ANYWAY_SECONDS and self._is_too_young_to_stall(backend):
-                await asyncio.sleep(self.stall_budget / 8)
+                await asyncio.sleep(min(self.stall_budget / 8, _LONGEST_REST_SECONDS))
                 continue
             if self.stall_budget != budget:
                 budget, look = self.stall_budget, 0.0
