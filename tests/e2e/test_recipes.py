@@ -118,10 +118,10 @@ def online_log(release: Release, variant: Variant) -> list[Manifest]:
     events: list[Manifest] = []
     for pod in sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"]):
         name = pod["metadata"]["name"]
-        # A pod that has not started has no log yet, which kubectl calls an error.
+        # A pod that has not started has no log yet, which kubectl calls an error; of one whose container is gone it tells that in a line.
         command = ("kubectl", "--namespace", release.namespace, "logs", name)
         lines = release.cluster.run(*command, check=False).stdout.splitlines()
-        events += [{"pod": name, **json.loads(line)} for line in lines]
+        events += [{"pod": name, **json.loads(line)} for line in lines if line.startswith("{")]
     return events
 
 
