@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from harness import env_files
-from harness.command import CommandLine, Launcher
+from harness.command import CommandLine, Launcher, Run
 from harness.env_files import Style
 from harness.postgres import Database
 from harness.project import Project
 from harness.terminal import screen_of
+from psycopg import Connection
 
 ROWS = 3000
 FIRST_BATCH = 500
@@ -71,6 +72,32 @@ def slow_down(database: Database, *, seconds: float) -> None:
     body = f"BEGIN PERFORM pg_sleep({seconds}); RETURN NEW; END"
     database.execute(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS '{body}'")
     database.execute("CREATE TRIGGER slow BEFORE UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION slow()")
+
+
+def start_and_rest(project: Project, database: Database, gate: CommandLine) -> Run:
+    """Start a run of a1, and return it in the rest after its first batch, which is noted."""
+    make_orders(database)
+    project.add("a0")
+    gate.run(project, "upgrade").expect(0)
+    project.add("a1", head=declare())
+    run = gate.start(project, "upgrade", "--backfill-rest", "300")
+    database.until(f"(SELECT count(*) FROM writes) = {FIRST_BATCH}")
+    return run
+
+
+def start_and_meet(row: int, project: Project, database: Database, gate: CommandLine) -> tuple[Run, Connection]:
+    """Start a run; return it when its backfill waits for a row alone, and the session that keeps that row."""
+    busy = database.connect("busy", autocommit=False)
+    busy.execute(f"SELECT FROM orders WHERE id = {row} FOR UPDATE".encode())
+    run = gate.start(project, "upgrade")
+    run.until("backfill_waits", batch_rows=1)
+    return run, busy
+
+
+def end_session(database: Database, application_name: str) -> None:
+    """End a session of the runner's, as an administrator does."""
+    ours = f"datname = current_database() AND application_name = '{application_name}'"
+    database.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
 
 
 @pytest.mark.parametrize("kind", TABLES)
@@ -148,18 +175,11 @@ def test_a_declaration_may_end_in_a_comment(project: Project, database: Database
 
 def test_a_session_that_is_ended(project: Project, database: Database, gate: CommandLine) -> None:
     """As by a restart of the server: it is not the revision's fault, and the next run goes on."""
-    make_orders(database)
-    project.add("a0")
-    gate.run(project, "upgrade").expect(0)
-    project.add("a1", head=declare())
-    run = gate.start(project, "upgrade", "--backfill-rest", "300")
-    database.until(f"(SELECT count(*) FROM writes) = {FIRST_BATCH}")
+    run = start_and_rest(project, database, gate)
     database.until(
         "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'sage-migrate backfill' AND state = 'idle')"
     )
-    database.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sage-migrate backfill'"
-    )
+    end_session(database, "sage-migrate backfill")
     assert run.wait().expect(41).message == (
         "A session of the runner's own broke. Nothing was applied by this run. a1 was not applied; 500 rows that its backfill has set "
         "stay. See whether the server restarted or ended the session; then run it again: it goes on where the version table stands."
@@ -169,14 +189,8 @@ def test_a_session_that_is_ended(project: Project, database: Database, gate: Com
 
 def test_the_locks_session_is_ended(project: Project, database: Database, gate: CommandLine) -> None:
     """Another runner may be at work then: no batch more, and not the revision."""
-    make_orders(database)
-    project.add("a0")
-    gate.run(project, "upgrade").expect(0)
-    project.add("a1", head=declare())
-    run = gate.start(project, "upgrade", "--backfill-rest", "300")
-    database.until(f"(SELECT count(*) FROM writes) = {FIRST_BATCH}")
-    ours = "datname = current_database() AND application_name = 'sage-migrate lock'"
-    database.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+    run = start_and_rest(project, database, gate)
+    end_session(database, "sage-migrate lock")
     assert run.wait().expect(41).message == (
         "The session that holds the runner's lock broke, so another runner may be at work. Nothing was applied by this run. a1 was not "
         "applied; 500 rows that its backfill has set stay. Run it again: it goes on where the version table stands."
@@ -201,7 +215,7 @@ def test_the_guards_session_hardly_looks_and_is_missed_when_it_is_ended(
         time.sleep(0.02)
         looks.add(database.value(f"SELECT query_start::text FROM pg_stat_activity WHERE {watching}"))
     assert len(looks) <= 3  # twice a second it would be with one long statement
-    database.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {watching}")
+    end_session(database, "sage-migrate watch")
     outcome = run.wait().expect(41)
     assert outcome.message.startswith(
         "The session that watches for stalls broke, and the migration does not go on unwatched. "
@@ -215,10 +229,7 @@ def test_a_killed_run_goes_on_where_it_stopped(project: Project, database: Datab
     project.add("a0")
     gate.run(project, "upgrade").expect(0)
     project.add("a1", head=declare())
-    busy = database.connect("busy", autocommit=False)
-    busy.execute("SELECT FROM orders WHERE id = 2500 FOR UPDATE")
-    run = gate.start(project, "upgrade")
-    run.until("backfill_waits", batch_rows=1)
+    run, busy = start_and_meet(2500, project, database, gate)
     # What Alembic read before must not idle in its transaction for as long as the backfill takes: the server would end it.
     assert database.value(f"SELECT count(*) FROM pg_stat_activity WHERE {IDLES}") == 0
     run.kill()
@@ -247,10 +258,7 @@ def test_a_declaration_that_has_changed(
         "ALTER TABLE orders ADD number text UNIQUE; UPDATE orders SET number = 'no ' || id; ALTER TABLE orders ALTER number SET NOT NULL"
     )
     project.add("a1", head=declare(**before))
-    busy = database.connect("busy", autocommit=False)
-    busy.execute("SELECT FROM orders WHERE id = 2491 FOR UPDATE")
-    run = gate.start(project, "upgrade")
-    run.until("backfill_waits", batch_rows=1)
+    run, busy = start_and_meet(2491, project, database, gate)
     run.kill()
     run.process.wait()
     busy.rollback()
@@ -266,12 +274,10 @@ def test_a_declaration_of_another_table(project: Project, database: Database, ga
     database.execute("CREATE TABLE lines (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), currency text)")
     database.execute(f"INSERT INTO lines (currency) SELECT NULL FROM generate_series(1, {ROWS})")
     project.add("a1", head=declare())
-    busy = database.connect("busy", autocommit=False)
-    busy.execute("SELECT FROM orders WHERE id = 2491 FOR UPDATE")
-    run = gate.start(project, "upgrade")
-    run.until("backfill_waits", batch_rows=1)
+    run, busy = start_and_meet(2491, project, database, gate)
     run.kill()
     run.process.wait()
+    busy.rollback()
     project.add("a1", down=None, head=declare(table="lines"))
     gate.run(project, "upgrade").expect(0)
     assert database.value("SELECT count(*) FROM lines WHERE currency IS NULL") == 0
@@ -311,10 +317,7 @@ def test_rows_written_meanwhile_are_set_too(project: Project, database: Database
     """Also those whose key was passed already: the table is gone through until nothing is left."""
     make_orders(database)
     project.add("a1", "ALTER TABLE orders ALTER currency SET NOT NULL", head=declare())
-    busy = database.connect("busy", autocommit=False)
-    busy.execute("SELECT FROM orders WHERE id = 2500 FOR UPDATE")
-    run = gate.start(project, "upgrade")
-    run.until("backfill_waits", batch_rows=1)
+    run, busy = start_and_meet(2500, project, database, gate)
     database.execute("INSERT INTO orders VALUES (-1, NULL)")
     busy.rollback()
     run.wait().expect(0)
@@ -601,10 +604,7 @@ def test_a_signal_in_the_middle(project: Project, database: Database, gate: Comm
     """A pod that is evicted loses one batch."""
     make_orders(database)
     project.add("a1", head=declare())
-    busy = database.connect("busy", autocommit=False)
-    busy.execute("SELECT FROM orders WHERE id = 2500 FOR UPDATE")
-    run = gate.start(project, "upgrade")
-    run.until("backfill_waits", batch_rows=1)
+    run, busy = start_and_meet(2500, project, database, gate)
     run.send(signal.SIGTERM)
     outcome = run.wait().expect(143)
     busy.rollback()

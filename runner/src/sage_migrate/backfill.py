@@ -105,8 +105,7 @@ class BackfillRun:
             self.mark = BackfillMark(key=self._key.identity, rows=self.mark.rows)
         await self._check_may_note()
         self._rows_estimated = await self._estimate_rows()
-        if self._gate.may_leave:
-            check_fits(self._estimate(), self._gate.remaining_for_online())
+        check_fits(self._estimate(), self._gate.remaining_for_online())
         log.info(
             "backfill_started",
             revision=self._revision,
@@ -150,8 +149,8 @@ class BackfillRun:
     async def _pass(self) -> None:
         """Go through the table once, from the mark on."""
         while True:
-            await self._check_may_go_on()
             await self._wait_for_replicas()
+            await self._check_may_go_on()
             began = self._backend.batch_began = time.monotonic()
             is_done = await self._try_batch()
             self._backend.batch_began = _BETWEEN_BATCHES
@@ -163,8 +162,7 @@ class BackfillRun:
 
     async def _check_may_go_on(self) -> None:
         await self._gate.ask_ended_lock()
-        if self._gate.may_leave:
-            check_fits(None, self._gate.remaining_for_online())
+        check_fits(None, self._gate.remaining_for_online())
 
     async def _upper_bound(self) -> tuple[str, ...] | None:
         """Return the key of the batch's last row; None where fewer rows than a batch are left."""
@@ -259,8 +257,7 @@ class BackfillRun:
             self._rows = max(1, min(_MOST_ROWS, round(self._rows * factor)))
         self._rest_owed += elapsed * self._gate.settings.backfill_rest
         if self._rest_owed >= _REST_SECONDS:
-            most = self._gate.remaining_for_online() if self._gate.may_leave else math.inf
-            await asyncio.sleep(min(self._rest_owed, most))
+            await asyncio.sleep(min(self._rest_owed, self._gate.remaining_for_online()))
             self._rest_owed = 0.0
         self._tell()
 
@@ -295,7 +292,6 @@ class BackfillRun:
         """Wait until no replica is further behind than is declared."""
         limit = self._declared.max_replica_lag
         while limit is not None and time.monotonic() - self._looked_at_lag >= _LOOK_AT_LAG_SECONDS:
-            await self._check_may_go_on()
             self._looked_at_lag = time.monotonic()
             (row,) = await self._session.fetch(
                 "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0)::float8 AS lag,"
@@ -316,6 +312,7 @@ class BackfillRun:
                         "backfill_waits", revision=self._revision, reason="replica lag", seconds=round(row["lag"], 1)
                     )
                 await asyncio.sleep(_LOOK_AT_LAG_SECONDS)
+                await self._check_may_go_on()
 
     async def _recover(self, error: Exception, upper: tuple[str, ...] | None) -> None:
         """Try again with half the rows, where that can help.

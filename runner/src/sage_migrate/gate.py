@@ -143,7 +143,9 @@ class Gate:
         self._passing = self.start(self._pass_deadline())
 
     def remaining_for_online(self) -> float:
-        """Return the seconds that a revision that may be left may still take."""
+        """Return the seconds that the revision at work may still take before it is left, where it may be."""
+        if not self.may_leave:
+            return float("inf")
         return max(0.0, self.remaining() - min(_RESERVE_SECONDS, self.settings.deadline / 4))
 
     def connect_session(self, connect: Connect, application_name: str) -> Session:
@@ -221,6 +223,7 @@ class Gate:
         except Exception as error:
             if not is_broken(error):
                 raise
+            self.interruption.check()
             msg = "The session that holds the runner's lock broke, so another runner may be at work."
             raise ConnectionLostError(msg, remedy="Run it again: it goes on where the version table stands.") from error
         self.note_lock_checked()
